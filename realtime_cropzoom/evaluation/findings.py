@@ -21,6 +21,10 @@ _ENOUGH_FRAMES = 30
 """Number of frames from which the report no longer says that they are few."""
 _STANDS_OUT = 1.5
 """How many times as large as that of the rest an error must be to be named."""
+_MATTERS = 0.01
+"""How much larger it must be at least, as a share of body length."""
+_MOST_NAMED = 3
+"""Maximum number of keypoints or recordings that are named."""
 _SMALLEST_GROUP = 4
 """Minimum number of frames of a group whose errors are compared with the rest."""
 
@@ -107,7 +111,22 @@ def compared(comparison: Comparison) -> str:
 
 def what_to_label(judged: Judgement) -> list[str]:
     """Return sentences about the frames and keypoints with the largest errors; the most important first."""
-    return [*_keypoints(judged), *_recordings(judged), *_swaps(judged), *_looks(judged)]
+    return [*_missed(judged), *_keypoints(judged), *_recordings(judged), *_swaps(judged), *_looks(judged)]
+
+
+def _missed(judged: Judgement) -> Iterator[str]:
+    """Yield the recordings in which the animal was not always found, the worst first."""
+    missed = [(here.frames - here.tracked, here.frames, name) for name, here in judged.by_recording.items()]
+    for count, frames, name in sorted(missed, key=lambda row: (-row[0] / row[1], row[2]))[:_MOST_NAMED]:
+        if count:
+            of = pluralize(frames, "frame")
+            yield f"recording {quoted(name)}: the animal was not found in {count} of {of}. Label more of its frames"
+
+
+def _stands_out(here: float, rest: float, judged: Judgement) -> bool:
+    """Return whether an error (pixels) is so much larger than that of the rest that it is worth a sentence."""
+    least = rest + (_MATTERS * judged.body_px if judged.body_px > 0 else 0)
+    return here > _STANDS_OUT * rest and here > least
 
 
 def _keypoints(judged: Judgement) -> Iterator[str]:
@@ -116,11 +135,11 @@ def _keypoints(judged: Judgement) -> Iterator[str]:
     for k, name in enumerate(judged.names):
         rest = measures.median_of(np.delete(errors, k, axis=1))
         here = judged.by_keypoint[name]
-        if here.count - here.missing >= _SMALLEST_GROUP and here.median_px > _STANDS_OUT * rest:
+        if here.count - here.missing >= _SMALLEST_GROUP and _stands_out(here.median_px, rest, judged):
             worst.append((here.median_px, f"{quoted(name)} (median {here.median_px:.1f} px)", rest))
         if not here.count:
             yield f"{quoted(name)} has no label in these frames: its error is unknown"
-    for _, text, rest in sorted(worst, reverse=True)[:2]:
+    for _, text, rest in sorted(worst, reverse=True)[:_MOST_NAMED]:
         yield f"keypoint {text}; the others {rest:.1f} px. Label it carefully, and show it in more postures"
 
 
@@ -129,9 +148,10 @@ def _recordings(judged: Judgement) -> Iterator[str]:
     found = []
     for name, here in judged.by_recording.items():
         rest = measures.median_of(judged.results.errors[names != name])
-        if (names == name).sum() >= _SMALLEST_GROUP and here.median_px > _STANDS_OUT * rest:
-            found.append((here.median_px, name, rest))
-    for median, name, rest in sorted(found, reverse=True)[:3]:
+        is_named = here.tracked < here.frames
+        if not is_named and here.frames >= _SMALLEST_GROUP and _stands_out(here.errors.median_px, rest, judged):
+            found.append((here.errors.median_px, name, rest))
+    for median, name, rest in sorted(found, reverse=True)[:_MOST_NAMED]:
         yield f"recording {quoted(name)}: median {median:.1f} px, the others {rest:.1f} px. Label more of its frames"
 
 
@@ -153,19 +173,19 @@ def _looks(judged: Judgement) -> Iterator[str]:
         (extent, "frames with a curled animal", "frames with a stretched animal"),
         (results.edge_px, "frames with the animal at the picture's edge", "frames with the animal in the middle"),
     ):
-        yield from _of_thirds(values, results.errors, low, high)
+        yield from _of_thirds(judged, values, low, high)
 
 
-def _of_thirds(values: Float64, errors: Float64, low: str, high: str) -> Iterator[str]:
+def _of_thirds(judged: Judgement, values: Float64, low: str, high: str) -> Iterator[str]:
     """Yield a sentence if the third of the frames with the lowest or the highest values has larger errors."""
-    known = np.flatnonzero(np.isfinite(values))
+    errors, known = judged.results.errors, np.flatnonzero(np.isfinite(values))
     size = len(known) // 3
     order = known[np.argsort(values[known], kind="stable")]
     if size < _SMALLEST_GROUP or values[order[-1]] <= 1.2 * values[order[0]]:
         return
     for rows, rest, name in ((order[:size], order[size:], low), (order[-size:], order[:-size], high)):
         here, other = measures.median_of(errors[rows]), measures.median_of(errors[rest])
-        if here > _STANDS_OUT * other:
+        if _stands_out(here, other, judged):
             yield f"{name}: median {here:.1f} px, the others {other:.1f} px. Label more of them"
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from realtime_cropzoom.evaluation import measures
-from realtime_cropzoom.evaluation.measures import CalibrationBin, ErrorSummary, Interval, SwapCount
+from realtime_cropzoom.evaluation.measures import Bool, CalibrationBin, ErrorSummary, Interval, SwapCount
 from realtime_cropzoom.evaluation.results import EarlierErrors, Results
 from realtime_cropzoom.train.verdict import FAR_ERROR
 from realtime_cropzoom.types import Float64
@@ -37,6 +37,16 @@ class Comparison:
         if self.change.high < 0:
             return "better"
         return "worse" if self.change.low > 0 else "no clear difference"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSummary:
+    """The frames of one recording."""
+
+    frames: int
+    tracked: int
+    """Number of frames in which the animal was found."""
+    errors: ErrorSummary
 
 
 @dataclass(frozen=True)
@@ -82,10 +92,14 @@ class Judgement:
         return {name: measures.summarise(self.results.errors[:, k]) for k, name in enumerate(self.names)}
 
     @cached_property
-    def by_recording(self) -> dict[str, ErrorSummary]:
-        """Errors of each recording."""
+    def by_recording(self) -> dict[str, RecordingSummary]:
+        """Numbers of each recording."""
         names = np.array(self.results.truth.recordings)
-        return {name: measures.summarise(self.results.errors[names == name]) for name in sorted(set(names.tolist()))}
+        return {name: self._recording(names == name) for name in sorted(set(names.tolist()))}
+
+    def _recording(self, rows: Bool) -> RecordingSummary:
+        tracked = int(self.results.tracking[rows].sum())
+        return RecordingSummary(int(rows.sum()), tracked, measures.summarise(self.results.errors[rows]))
 
     @property
     def tracked(self) -> int:

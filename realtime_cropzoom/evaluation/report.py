@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -174,7 +174,9 @@ def _calibration(judged: Judgement) -> str:
 def _tables(judged: Judgement) -> str:
     parts = ["<h2>Numbers</h2>", _table("keypoint", {**judged.by_keypoint, "all": judged.all}, judged.body_px)]
     if len(judged.by_recording) > 1:
-        parts.append(f"<p></p>{_table('recording', judged.by_recording, judged.body_px)}")
+        errors = {f"{name}: found in {each.tracked} of {pluralize(each.frames, 'frame')}": each.errors
+                  for name, each in judged.by_recording.items()}  # fmt: skip
+        parts.append(f"<p></p>{_table('recording', errors, judged.body_px)}")
     lines = []
     for swap in judged.swaps:
         one, other = (judged.names[k] for k in swap.pair)
@@ -202,7 +204,8 @@ def _worst(judged: Judgement) -> str:
     for frame in worst_pictures(judged.results, WORST):
         error = f"mean error {_px(frame.error_px)}" if np.isfinite(frame.error_px) else "a keypoint is missing"
         state = "" if judged.results.tracking[frame.row] else ", not tracked"
-        caption = escaped(f"{truth.images[frame.row]}: {error}{state}")
+        image = f"{truth.recordings[frame.row]} {PurePosixPath(truth.images[frame.row]).name}"
+        caption = escaped(f"{image}: {error}{state}")
         figures.append(f'<figure><img src="{frame.picture}" alt=""><figcaption>{caption}</figcaption></figure>')
     dots = "".join(
         f'<span class=dot style="background:rgb({r},{g},{b})"></span>{escaped(name)}'

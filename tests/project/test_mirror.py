@@ -30,8 +30,10 @@ TOGETHER = {
     "unit/client/test_subscriber.py": "client/base",
     "unit/config/test_settings.py": "config/description config/group config/input_groups config/output_groups "
     "config/overrides config/resolve",
-    "unit/evaluation/test_evaluate.py": "evaluation/findings evaluation/judgement evaluation/page evaluation/report "
-    "evaluation/results evaluation/still evaluation/svg evaluation/truth evaluation/worst",
+    "unit/evaluation/test_evaluate.py": "evaluation/still evaluation/truth",
+    "unit/evaluation/test_report.py": "evaluation/findings evaluation/judgement evaluation/page evaluation/results "
+    "evaluation/svg evaluation/worst",
+    "unit/evaluation/test_session.py": "evaluation/session_findings",
     "unit/filters/test_filters.py": "filters/factory filters/kalman filters/one_euro filters/pose_filter",
     "unit/inference/test_bound_network.py": "inference/device_memory inference/gpu_loading",
     "unit/inference/makers/test_sleap.py": "inference/makers/sleap_graph inference/makers/sleap_training",

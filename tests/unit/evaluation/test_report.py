@@ -1,0 +1,160 @@
+"""The report: what a reader, a browser and a printer need of it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime_cropzoom.evaluation.findings import Word, verdict, what_to_label
+from realtime_cropzoom.evaluation.judgement import Judgement
+from realtime_cropzoom.evaluation.report import Report, report_html
+from realtime_cropzoom.evaluation.results import Results, errors_text, read_errors
+from realtime_cropzoom.evaluation.svg import nice_ticks
+from realtime_cropzoom.evaluation.truth import Truth
+from realtime_cropzoom.types import Float64
+
+_NAMES = ("<nose>", "ear&l", "ear_r", 'tail"base')
+_PLACES = np.array([[100.0, 100.0], [120.0, 90.0], [120.0, 110.0], [200.0, 100.0]])
+"""An animal of 100 px."""
+
+
+def _judged(tmp_path: Path, off: Float64, tracked: float = 1.0, likelihood: float = 0.95) -> Judgement:
+    """Frames of two recordings in which the keypoints are off by ``off`` (N, K), to the right."""
+    count = len(off)
+    images = tuple(f"frames/{'<b>' if i % 2 else 'a'}/img{i:08d}.png" for i in range(count))
+    for image in images:
+        (tmp_path / image).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / image), np.full((200, 320, 3), 90, np.uint8))
+    labels = np.repeat(_PLACES[None], count, axis=0)
+    found = labels + np.stack([off, np.zeros_like(off)], axis=2)
+    truth = Truth(_NAMES, images, tuple(tmp_path / image for image in images), labels)
+    tracking = np.arange(count) < round(tracked * count)
+    boxes = np.repeat([[50.0, 20.0, 200.0, 200.0]], count, axis=0)
+    light, sizes = np.full(count, 90.0), np.repeat([[320.0, 200.0]], count, axis=0)
+    nowhere = np.full(labels.shape, np.nan)
+    results = Results(truth, found, np.full(off.shape, likelihood), tracking, boxes, nowhere, light, sizes)
+    return Judgement(results, pairs=((1, 2),))
+
+
+class _Page(HTMLParser):
+    """Collects what a page would load, and whether its tags close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _page(html: str) -> _Page:
+    page = _Page()
+    page.feed(html)
+    page.close()
+    assert page.open == []
+    return page
+
+
+def test_it_is_one_file_without_scripts_that_shows_any_name_as_text(tmp_path: Path) -> None:
+    judged = _judged(tmp_path, np.full((6, 4), 2.0))
+    html = report_html(Report("<script>alert(1)</script>", judged), "cropzoom frames a&b --uncertain S")
+    page = _page(html)
+    assert "script" not in page.tags
+    assert page.addresses
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "nose" not in page.tags
+    assert all(name in page.text for name in _NAMES)
+    assert "<script>alert(1)</script>" in page.text
+    assert "cropzoom frames a&b --uncertain S" in page.text
+
+
+def test_the_worst_frames_come_first_and_at_most_twenty(tmp_path: Path) -> None:
+    off = np.arange(24.0)[:, None].repeat(4, axis=1)
+    text = _page(report_html(Report("all", _judged(tmp_path, off)), "next")).text
+    drawn = re.findall(r"img(\d{8})\.png: mean error", text)
+    assert [int(number) for number in drawn] == list(range(23, 3, -1))
+
+
+@pytest.mark.parametrize(
+    ("off_px", "tracked", "word"),
+    [
+        (4.0, 1.0, "good"),
+        (7.0, 1.0, "usable with care"),
+        (12.0, 1.0, "poor"),
+        (4.0, 0.95, "usable with care"),
+        (4.0, 0.8, "poor"),
+        (float("nan"), 0.0, "poor"),
+    ],
+)
+def test_the_verdict_is_as_the_page_says(tmp_path: Path, off_px: float, tracked: float, word: Word) -> None:
+    judged = _judged(tmp_path, np.full((20, 4), off_px), tracked)
+    assert verdict(judged).word == word
+    _page(report_html(Report("all", judged), "next"))
+
+
+def test_one_keypoint_in_twenty_on_a_wrong_place_is_not_good(tmp_path: Path) -> None:
+    off = np.zeros((20, 4))
+    off[:4, 3] = 30.0
+    judged = _judged(tmp_path, off)
+    assert verdict(judged).word == "usable with care"
+    assert judged.sure_and_wrong == (4, 80)
+    assert _judged(tmp_path, off, likelihood=0.5).sure_and_wrong == (0, 0), "no rule would trust them"
+
+
+def test_what_to_label_next_names_what_stands_out_and_nothing_else(tmp_path: Path) -> None:
+    even = _judged(tmp_path, np.full((12, 4), 3.0))
+    assert what_to_label(even) == []
+    off = np.full((12, 4), 3.0)
+    off[:, 0] = 9.0
+    assert [line.partition(" (")[0] for line in what_to_label(_judged(tmp_path, off))] == ["keypoint <nose>"]
+    off = np.full((12, 4), 3.0)
+    off[1::2] = 9.0
+    (line,) = what_to_label(_judged(tmp_path, off))
+    assert line.startswith("recording <b>: median 9.0 px")
+    (line,) = what_to_label(_judged(tmp_path, np.full((12, 4), 3.0), tracked=11 / 12))
+    assert line.startswith("recording <b>: the animal was not found in 1 of 6 frames")
+
+
+def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:
+    before, now = _judged(tmp_path, np.full((12, 4), 8.0)), _judged(tmp_path, np.full((12, 4), 3.0))
+    csv = tmp_path / "errors.csv"
+    csv.write_text(errors_text(before.results))
+    earlier = read_errors(csv)
+    better = Judgement(now.results, earlier=earlier).comparison
+    assert better is not None
+    assert (better.word, better.frames, better.before_px, better.now_px) == ("better", 12, 8.0, 3.0)
+    same = Judgement(before.results, earlier=earlier).comparison
+    assert same is not None
+    assert same.word == "no clear difference"
+    now.results.truth.labels[:] += 1.0
+    assert Judgement(now.results, earlier=earlier).comparison is None, "the labels were corrected"
+
+
+@pytest.mark.parametrize("most", [0.3, 1.0, 7.2, 12.0, 99.0, 4000.0])
+def test_a_scale_reaches_the_largest_value_in_a_few_round_steps(most: float) -> None:
+    ticks = nice_ticks(most)
+    assert ticks[0] == 0
+    assert most <= ticks[-1] <= 1.6 * most + 1e-9
+    assert 4 <= len(ticks) <= 7
