@@ -12,6 +12,7 @@ from support.judged_projects import make_project
 
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.evaluation import EvaluationSummary, evaluate_project
+from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.project.folder import Project, load_project
 
 
@@ -33,14 +34,20 @@ def project(_judged: tuple[Project, EvaluationSummary], tmp_path: Path) -> Proje
     return load_project(tmp_path / "mouse")
 
 
+def _numbers(summary: EvaluationSummary) -> Judgement:
+    assert summary.judged is not None
+    return summary.judged
+
+
 def test_the_shipped_models_are_good_on_the_arena_that_they_know(judged: EvaluationSummary) -> None:
+    numbers = _numbers(judged)
     assert judged.lines[0].startswith("good: ")
-    assert judged.judged.median.value < 3
-    assert judged.judged.boxed == judged.judged.frames == 6
+    assert numbers.median.value < 3
+    assert numbers.boxed == numbers.frames == 6
 
 
 def test_only_held_out_frames_are_judged(judged: EvaluationSummary) -> None:
-    rows = pd.read_csv(judged.errors)
+    rows = pd.read_csv(judged.report.with_name("errors.csv"))
     split = pd.read_csv(judged.report.parents[1] / "models" / "split.csv")
     assert set(rows["image"]) == set(split["image"][split["set"] == "held_out"])
     assert len(rows) == 6 * 4
@@ -49,11 +56,11 @@ def test_only_held_out_frames_are_judged(judged: EvaluationSummary) -> None:
 
 
 def test_labels_that_are_off_by_a_known_distance_make_that_error(project: Project) -> None:
-    exact = evaluate_project(project).judged
+    exact = _numbers(evaluate_project(project))
     table = pd.read_csv(project.labels_file, header=[0, 1, 2], index_col=0)
     table.loc[:, ("me", "tailbase", "x")] += 40.0
     table.to_csv(project.labels_file)
-    off = evaluate_project(project).judged
+    off = _numbers(evaluate_project(project))
     assert off.by_keypoint["snout"] == exact.by_keypoint["snout"]
     assert off.by_keypoint["tailbase"].median_px == pytest.approx(40, abs=3)
 
