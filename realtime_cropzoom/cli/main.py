@@ -28,6 +28,7 @@ from realtime_cropzoom.cli import (
     demo,
     evaluate,
     export_deeplabcut,
+    frames,
     init,
     keys,
     latency,
@@ -58,7 +59,7 @@ from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals
 
 _IN_FILES = {
     *("run", "demo", "trigger", "latency", "train", "export", "export-deeplabcut", "quantize", "convert", "draw"),
-    *("init", "evaluate", "pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
+    *("init", "frames", "evaluate", "pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
 }
 """Commands whose result is in files. The result of the others is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
@@ -181,6 +182,7 @@ def _parser() -> Parser:
         models,
         offline,
         init,
+        frames,
         train,
         evaluate,
         quantize,

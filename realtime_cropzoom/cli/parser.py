@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "your own animal": ("init", "train", "evaluate"),
+    "your own animal": ("init", "frames", "train", "evaluate"),
     "models": ("models", "export", "export-deeplabcut", "quantize"),
 }
 _EXAMPLES = {

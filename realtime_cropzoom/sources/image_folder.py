@@ -34,7 +34,7 @@ class ImageFolder:
             SourceError: if the folder has no readable image at ``start_s`` or later.
         """
         self._fps = fps or DEFAULT_FPS
-        found = _images_in(path)
+        found = images_in(path)
         self._paths = found[math.ceil(start_s * self._fps - 1e-6) :]
         if not self._paths:
             raise SourceError(f"{path}: {len(found)} images at {self._fps:g} fps end before start_s = {start_s:g} s")
@@ -71,7 +71,8 @@ class ImageFolder:
         """Do nothing: no file is kept open."""
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order. Raises SourceError if there is none."""
     try:
         files = list_files(folder)
     except DataError as error:

@@ -77,6 +77,13 @@ class RandomAccessVideo:
         return np.array([round(float(tick * self._base) * 1e9) for tick in self._ticks.tolist()], np.int64)
 
     @property
+    def key_frames(self) -> Int64:
+        """(k,) numbers of the frames at which decoding can begin, in order; the first frame if frames are counted."""
+        if self.by_counting:
+            return np.zeros(1, np.int64)
+        return np.unique(np.searchsorted(self._ticks, self._keys)).astype(np.int64)
+
+    @property
     def fps(self) -> float | None:
         """Nominal frames per second; None if the file gives none."""
         rate = self._stream.average_rate or self._stream.guessed_rate

@@ -1,0 +1,109 @@
+"""``cropzoom frames``: picks frames of recordings to label."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import say_next
+from realtime_cropzoom.cli.values import a_path, whole
+from realtime_cropzoom.errors import ConfigError, pluralize
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.labelling.rounds import Done, Plan
+    from realtime_cropzoom.project.folder import Project
+
+EXPLAINED = """\
+cropzoom frames PROJECT RECORDING… picks frames to label: frames that differ.
+
+  cropzoom frames rat_arena recordings/*.mp4 --count 20
+                                                    20 frames of each recording
+  cropzoom frames rat_arena --count 10              10 further frames of each recording
+
+No frame is picked twice, and none that looks like one that was picked.
+"""
+_MOST = 10_000
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    frames = commands.add_parser("frames", help="pick frames of recordings to label", description=EXPLAINED,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    frames.add_argument("project", type=a_path, metavar="PROJECT", help="folder that init has made")
+    frames.add_argument(
+        "recordings",
+        type=a_path,
+        nargs="*",
+        metavar="RECORDING",
+        help="videos, folders of images, folders of videos (default: those of project.yaml)",
+    )
+    frames.add_argument(
+        "--count", type=whole(1, _MOST, "frames"), default=20, metavar="N",
+        help="frames of each recording (default: 20)",
+    )  # fmt: skip
+    frames.add_argument(
+        "--method", choices=["kmeans", "uniform", "motion"],
+        help="kmeans: one frame of each group of frames that look alike; uniform: evenly spaced; motion: evenly "
+        "spaced, and where things move (default: kmeans)",
+    )  # fmt: skip
+    frames.set_defaults(command=_frames)
+
+
+def _frames(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.labelling.rounds import unfinished, write_round, write_sheet
+    from realtime_cropzoom.project.folder import load_project
+
+    project = load_project(arguments.project)
+    given = _recordings(project, arguments.recordings)
+    method = arguments.method or "kmeans"
+    command = [method, str(arguments.count), *(str(path.absolute()) for path in given)]
+    plan = unfinished(project, command)
+    if plan is None:
+        plan = _plan(project, given, arguments.count, method, command)
+    else:
+        terminal.say("going on with the round that was interrupted")
+    with _bar("writing pictures", len(plan.picks)) as done:
+        rows = write_round(project, plan, done)
+    _say_counts(plan, arguments.count, len(given), "recording")
+    print(f"{pluralize(len(rows), 'picture')} in {arguments.project / 'frames'}, round {rows[0].round}")
+    sheet = write_sheet(project, rows, plan)
+    print(f"look at them: {arguments.project / 'frames' / sheet.name}")
+    say_next("labels", "export", arguments.project, "--to", "deeplabcut")
+    return 0
+
+
+def _recordings(project: Project, given: Sequence[Path]) -> list[Path]:
+    """Return the recordings of the command line, or else those of the project."""
+    from realtime_cropzoom.labelling.recordings import find_recordings
+
+    if not given and not project.recordings:
+        raise ConfigError("got no recording, expected videos or folders of images: cropzoom frames PROJECT RECORDING…")
+    return find_recordings(given or project.recordings)
+
+
+def _plan(project: Project, given: Sequence[Path], count: int, method: Any, command: Sequence[str]) -> Plan:
+    from realtime_cropzoom.labelling.differing import plan_differing
+
+    of = f"each of {len(given)} recordings, {count * len(given)} together" if len(given) > 1 else given[0].name
+    terminal.say(f"picking {pluralize(count, 'frame')} of {of}")
+    return plan_differing(project, given, count, method, command, _bar)
+
+
+def _say_counts(plan: Plan, count: int, inputs: int, what: str) -> None:
+    """Say that there are fewer frames than were asked for, if so."""
+    if len(plan.picks) < count * inputs:
+        print(
+            f"{len(plan.picks)} of {count * inputs} frames: the others of the {what}s look like frames that are picked"
+        )
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Done]:
+    from realtime_cropzoom.offline.frame_reader import progress
+
+    with progress(what, total) as bar:
+        yield bar.update
