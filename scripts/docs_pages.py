@@ -69,6 +69,7 @@ UNITS = {
 
 FORMS = {
     "source": "path or `SCHEME:REST`",
+    "project": "folder",
     "detector": "folder, `.onnx`, `shipped`, `auto`, `none`",
     "pose": "folder, `.onnx`, `shipped`",
     "anchor_keypoints": "names, with commas",
@@ -91,6 +92,7 @@ FORMS = {
 
 WHEN = {
     "source": "always give one",
+    "project": "you have trained the models of a [project](project-file.md)",
     "detector": "you have your own detector, or none",
     "pose": "you have your own pose model",
     "decoder": "`reference` to compare numbers with Lightning Pose",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from realtime_cropzoom.latency.report import LatencyReport
 
 _SETTINGS = (
-    *("detector", "pose", "crop_size", "crop_ratio", "detector_max_fps", "max_lag", "decoder"),
+    *("project", "detector", "pose", "crop_size", "crop_ratio", "detector_max_fps", "max_lag", "decoder"),
     *("provider", "precision", "detector_threads", "pose_threads"),
 )
 _EXPLAINED = """\

@@ -18,7 +18,7 @@ OF_PIPELINE = (
     *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
     *("detector_every", "box_from", "box_check_s", "schedule", "frames", "decoder", "provider", "precision"),
     *("coast_after_ms", "lost_after_ms"),
-    "calibration",
+    *("calibration", "project"),
 )
 """Settings of a run that ``pipeline`` accepts, too."""
 _MAX_BATCH, _MAX_CORES, _MAX_WINDOW = 100_000, 10_000, 1_000_000

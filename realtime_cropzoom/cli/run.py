@@ -38,6 +38,7 @@ cropzoom run SOURCE tracks the animal in SOURCE and publishes its pose for each 
   cropzoom run rtsp://192.168.1.20/stream1          a stream; docs/how-to/sources.md has all kinds
   cropzoom run recording.mp4 --detector DIR --pose DIR --crop-size 240
                                                     … with your own Lightning Pose models
+  cropzoom run camera:0 --project rat_arena         … with the models of your project
   cropzoom run --config configs/openfield.yaml      all settings from a file
 
 Watch it with 'cropzoom listen' in a second terminal.

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "models": (
+        "project",
         "detector",
         "pose",
         "decoder",

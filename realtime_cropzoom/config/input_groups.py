@@ -11,11 +11,13 @@ from pydantic_settings import NoDecode
 
 from realtime_cropzoom.config.group import AUTO, DAY_MS, DAYS_S, NONE, SettingsGroup
 from realtime_cropzoom.errors import ConfigError, listed
+from realtime_cropzoom.files.paths import is_folder
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
 from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.inference.schedule import StateLimits
+from realtime_cropzoom.project.folder import load_project
 from realtime_cropzoom.sessions.latest import find_boxes
 from realtime_cropzoom.sources.base import SourceOptions
 
@@ -116,6 +118,10 @@ class SourceSettings(SettingsGroup):
 class ModelSettings(SettingsGroup):
     """Which models run, what runs them, and what their answers must look like."""
 
+    project: str | None = Field(
+        default=None,
+        description="folder of a project: its detector and pose model run, unless detector or pose names another",
+    )
     detector: str = Field(
         default=AUTO,
         description="detector: model folder or .onnx file of any maker, 'shipped', or 'none': the pose model sees "
@@ -192,7 +198,24 @@ class ModelSettings(SettingsGroup):
         description="a pose is not plausible if most keypoints moved faster than this number of box sides per second",
     )
 
-    @field_validator("detector", "pose", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _take_models_of_project(cls, given: Any) -> Any:
+        """Fill in the models of the project. The settings of an earlier run name both, and need no project."""
+        roles = [role for role in ("detector", "pose") if isinstance(given, dict) and given.get(role) is None]
+        if not roles or given.get("project") is None:
+            return given
+        project = load_project(str(given["project"]))
+        own = {role: getattr(project, role) for role in roles}
+        missing = next((role for role, path in own.items() if not is_folder(path)), None)
+        if missing is not None:
+            raise ConfigError(
+                f"project {given['project']}: got no trained {missing.replace('pose', 'pose model')}, expected one in "
+                f"models/{missing}. Train it with: cropzoom train {given['project']}"
+            )
+        return {**given, **{role: str(path) for role, path in own.items()}}
+
+    @field_validator("project", "detector", "pose", mode="before")
     @classmethod
     def _model_to_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value

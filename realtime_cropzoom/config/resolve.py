@@ -46,9 +46,19 @@ def resolve(flags: Mapping[str, Any], from_file: Mapping[str, Any], config: Path
     _check_environment()
 
     try:
-        return Settings(**{**from_file, **EnvSettingsSource(Settings)(), **flags})
+        return Settings(**_merged(from_file, EnvSettingsSource(Settings)(), flags))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, config) for e in error.errors())) from error
+
+
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Combine settings, the last layer first. A project replaces the models of the layers below it."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if layer.get("project") is not None:
+            merged = {name: value for name, value in merged.items() if name not in ("detector", "pose")}
+        merged |= layer
+    return merged
 
 
 def _check_environment() -> None:

@@ -23,7 +23,7 @@ from realtime_cropzoom.sources.base import SourceOptions, without_password
 
 CAMERAS = "cameras"
 """Key of a configuration file with several cameras. It is not a setting of a run."""
-_PATHS = {"source", "detector", "pose", "schedule", "calibration", "key_folder", "control_keys"}
+_PATHS = {"source", "project", "detector", "pose", "schedule", "calibration", "key_folder", "control_keys"}
 
 
 class Settings(

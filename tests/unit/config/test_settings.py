@@ -243,6 +243,51 @@ def test_an_unknown_anchor_is_named() -> None:
         settings.box_rule(("snout", "tailbase"), None)
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "rat arena"
+    for role in ("detector", "pose"):
+        (folder / "models" / role).mkdir(parents=True)
+    (folder / "project.yaml").write_text("keypoints: [nose]\n")
+    return folder
+
+
+def test_the_models_of_a_project_run_unless_others_are_given(project: Path) -> None:
+    models = project / "models"
+    settings = load_settings({"project": project})
+    assert (settings.detector, settings.pose) == (str(models / "detector"), str(models / "pose"))
+    assert load_settings({"project": project, "detector": "none"}).detector == "none"
+    assert load_settings({"project": project, "pose": "a.onnx"}).detector == str(models / "detector")
+
+
+def test_a_project_wins_over_models_of_a_lower_place(
+    project: Path, write_yaml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_yaml("detector: file.onnx\npose: file.onnx\n")
+    assert load_settings({"project": project}, path).pose == str(project / "models" / "pose")
+    monkeypatch.setenv("CROPZOOM_PROJECT", str(project))
+    assert load_settings({"pose": "flag.onnx"}, path).pose == "flag.onnx"
+    assert load_settings({"pose": "flag.onnx"}, path).detector == str(project / "models" / "detector")
+    within = write_yaml(f"project: {project}\npose: file.onnx\n")
+    monkeypatch.delenv("CROPZOOM_PROJECT")
+    assert load_settings({}, within).pose == "file.onnx"
+
+
+def test_the_settings_of_a_run_of_a_project_hold_without_it(project: Path, write_yaml: Callable[[str], Path]) -> None:
+    settings = load_settings({"project": project})
+    path = write_yaml(settings.to_yaml())
+    project.rename(project.with_name("gone"))
+    assert load_settings(config=path) == settings
+
+
+def test_a_project_without_models_names_the_command_that_makes_them(project: Path) -> None:
+    (project / "models" / "pose").rmdir()
+    with pytest.raises(ConfigError, match=r"got no trained pose model, .*Train it with: cropzoom train .*rat arena$"):
+        load_settings({"project": project})
+    with pytest.raises(ConfigError, match="expected the folder of a project"):
+        load_settings({"project": project / "models"})
+
+
 def test_the_password_of_an_address_is_not_written() -> None:
     settings = load_settings({"source": "rtsp://lab:secret@10.0.0.5/stream"})
     assert settings.source == "rtsp://lab:secret@10.0.0.5/stream"
