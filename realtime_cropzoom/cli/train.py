@@ -6,44 +6,46 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
-import math
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from realtime_cropzoom.cli.common import add_overwrite, say_next
+from realtime_cropzoom.cli.train_progress import PairProgress, TrainProgress, say
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
-
-if TYPE_CHECKING:
-    from realtime_cropzoom.train import Epoch, Step
-
-_BAR = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left{postfix}"
-_LINE_EVERY_S = 10.0
-"""Time (s) between two lines of progress if stderr is not a terminal."""
 
 OUR_CHECKPOINT = "cropzoom_small.pt"
 
 
 def register(commands: Any) -> None:
     """Add the commands to the parser."""
-    train = commands.add_parser("train", help="train a detector or pose model (needs the extra 'train')")
-    train.add_argument("config", type=a_path, metavar="CONFIG.yaml", help="Lightning Pose configuration")
+    train = commands.add_parser("train", help="train the models of a project, or one by a Lightning Pose config")
+    train.add_argument(
+        "what", type=a_path, metavar="PROJECT",
+        help="folder of a project: both models are trained. Or a Lightning Pose config.yaml: one model is",
+    )  # fmt: skip
+    train.add_argument("--resume", action="store_true", help="project: go on with a training that was interrupted")
+    train.add_argument(
+        "--overwrite", action="store_true",
+        help="project: begin again, and forget a training that was interrupted; the finished models are kept. "
+        "Config: replace the model in the output directory",
+    )  # fmt: skip
     train.add_argument(
         "--output-dir",
         type=a_path,
-        help="new model directory (default: ./outputs/YYYY-MM-DD/HH-MM-SS)",
+        help="config: new model directory (default: ./outputs/YYYY-MM-DD/HH-MM-SS)",
         metavar="DIR",
     )
     train.add_argument(
         "--detector-model", type=a_path, metavar="DIR",
-        help="train a pose model on the crops that 'crop' wrote to this detector's directory. If cropzoom.crop_size is "
-        "set, training makes the crops, and the held-out error uses the detector's boxes",
+        help="config: train a pose model on the crops that 'crop' wrote to this detector's directory. If "
+        "cropzoom.crop_size is set, training makes the crops, and the held-out error uses the detector's boxes",
     )  # fmt: skip
-    train.add_argument("--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="change settings of the config")
-    train.add_argument("--overwrite", action="store_true", help="replace the model in the output directory")
+    train.add_argument(
+        "--overrides", nargs="*", default=[], metavar="KEY=VALUE", help="config: change settings of the config"
+    )
     train.set_defaults(command=_train)
     export = commands.add_parser("export", help="write a trained model as ONNX, the format that runs")
     export.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="directory made by train")
@@ -57,13 +59,19 @@ def register(commands: Any) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    with _Progress() as progress:
+    from realtime_cropzoom.project.folder import is_project
+
+    if arguments.what.is_dir() or is_project(arguments.what):
+        return _train_project(arguments)
+    if arguments.resume:
+        raise ConfigError("--resume: a training by a Lightning Pose config cannot go on, only that of a project can")
+    with TrainProgress() as progress:
         progress.say("loading PyTorch")
         with _extra("train"):
             from realtime_cropzoom.train import train
 
         report = train(
-            arguments.config,
+            arguments.what,
             arguments.output_dir or Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S"),
             detector_model=arguments.detector_model,
             overrides=arguments.overrides,
@@ -77,62 +85,37 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Progress:
-    """Shows the progress of a training: on a terminal a bar with the remaining time, elsewhere a line every 10 s."""
+def _train_project(arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.project.folder import load_project
 
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._line_due_s = 0.0
+    project = load_project(arguments.what)
+    of_config = {
+        "--output-dir": arguments.output_dir,
+        "--detector-model": arguments.detector_model,
+        "--overrides": arguments.overrides,
+    }
+    if given := [flag for flag, value in of_config.items() if value]:
+        raise ConfigError(
+            f"{given[0]} is for a Lightning Pose config, and {arguments.what} is a project. Set what you want to "
+            "change under training in its project.yaml"
+        )
+    with PairProgress() as progress:
+        with _extra("train"):
+            from realtime_cropzoom.train.project_training import train_project
 
-    def __enter__(self) -> _Progress:
-        return self
+        report = train_project(
+            project, resume=arguments.resume, overwrite=arguments.overwrite, say=progress.say, show=progress.show
+        )
+        progress.say("judging the models")
+    print(report)
+    from realtime_cropzoom.evaluation import evaluate_project
 
-    def __exit__(self, *_: object) -> None:
-        self._close_bar()
-
-    def say(self, line: str) -> None:
-        """Print the name of a slow step before or after the batches, on a terminal only."""
-        self._close_bar()
-        if sys.stderr.isatty():
-            _say(f"{line} …")
-
-    def step(self, step: Step) -> None:
-        """Show a completed batch."""
-        if sys.stderr.isatty():
-            if self._bar is None:
-                from tqdm import tqdm
-
-                self._bar = tqdm(total=step.of, desc="training", bar_format=_BAR, dynamic_ncols=True)
-            self._bar.update(step.done - self._bar.n)
-        elif step.seconds >= self._line_due_s:
-            self._line_due_s = step.seconds + _LINE_EVERY_S
-            _say(f"batch {step.done} of {step.of}, about {_duration(step.seconds_left)} left")
-
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Show the loss and error of an epoch."""
-        if self._bar is not None:
-            error = "" if math.isnan(epoch.held_out_px) else f", held-out {epoch.held_out_px:.1f} px"
-            self._bar.set_postfix_str(f"loss {epoch.loss:.2f}{error}")
-        else:
-            _say(str(epoch))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    summary = evaluate_project(project)
+    print("\n".join(summary.lines))
+    print(f"look at {report.curves} and {summary.report}")
+    say_next("evaluate", arguments.what)
+    say_next("run", "camera:0", "--project", arguments.what)
+    return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -162,7 +145,7 @@ def _export_ours(directory: Path, precision: Literal["fp32", "fp16"], *, overwri
 
     path = directory / "exports_onnx" / f"{Path(OUR_CHECKPOINT).stem}_{precision}.onnx"
     made_of = {"checkpoint": input_entry(directory / OUR_CHECKPOINT)}
-    if already_made(path, "export", made_of, overwrite=overwrite, say=_say, fits=lambda: False):
+    if already_made(path, "export", made_of, overwrite=overwrite, say=say, fits=lambda: False):
         return path
     with _extra("export"):
         from realtime_cropzoom.train import export_checkpoint

@@ -70,6 +70,9 @@ class Training(_Part):
     pose_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
         default="auto", description="side of the picture of the box that the pose model sees, in pixels, or auto"
     )
+    empty_frames: Literal["ignore", "no_animal"] = Field(
+        default="ignore", description="frames without any label: ignore, or no_animal if they show none"
+    )
     seed: int = Field(
         default=0,
         ge=0,
@@ -216,6 +219,8 @@ def _expected(error: Any, section: str, place: Place) -> str:
         return _FORMS[str(place[0])]
     if str(place[1]) in ("crop_size", "detector_input", "pose_input"):
         return "auto, or a whole number above 0"
+    if str(place[1]) == "empty_frames":
+        return "ignore or no_animal"
     if str(place[1]) == "recordings":
         return "a list of names of recordings"
     return _BOUNDS[kind].format(**context) if kind in _BOUNDS else _TYPES.get(kind.partition("_")[0], error["msg"])

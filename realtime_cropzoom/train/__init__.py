@@ -1,7 +1,8 @@
 """Training of the models that run live. Only this sub-package needs torch.
 
-``train`` reads a Lightning Pose configuration and writes a model directory. ``export_checkpoint`` exports it
-to ONNX again. Both are imported at first use, so that reading labels and configurations needs no torch.
+``train_project`` trains both models of a project; ``train`` reads a Lightning Pose configuration and writes one model
+directory; ``export_checkpoint`` exports it to ONNX again. They are imported at first use, so that reading labels and
+configurations needs no torch.
 
 In reading order:
 
@@ -11,6 +12,9 @@ In reading order:
 * ``network``, ``device``, ``trainer``: the network, what computes, and one batch.
 * ``pace``, ``epochs``, ``loop``: how far a training is, one epoch after the other, and a whole training.
 * ``export``, ``files``, ``result``: the files of the model directory.
+* ``project_labels``, ``project_plan``, ``project_split``, ``project_config``: what is trained in a project, and how.
+* ``project_training``, ``project_processes``, ``project_messages``, ``project_worker``: both models side by side.
+* ``training_state``: an interrupted training goes on, and new models take the place of old ones.
 * ``evaluate``, ``presence``, ``verdict``: measure the exported model.
 """
 
@@ -22,13 +26,15 @@ if TYPE_CHECKING:
     from realtime_cropzoom.train.epochs import Epoch, Step
     from realtime_cropzoom.train.export import export_checkpoint
     from realtime_cropzoom.train.loop import TrainReport, train
+    from realtime_cropzoom.train.project_training import ProjectReport, train_project
 
-__all__ = ["Epoch", "Step", "TrainReport", "export_checkpoint", "train"]
+__all__ = ["Epoch", "ProjectReport", "Step", "TrainReport", "export_checkpoint", "train", "train_project"]
 
 _HOMES = {
     "export_checkpoint": "realtime_cropzoom.train.export",
     **dict.fromkeys(("Epoch", "Step"), "realtime_cropzoom.train.epochs"),
     **dict.fromkeys(("TrainReport", "train"), "realtime_cropzoom.train.loop"),
+    **dict.fromkeys(("ProjectReport", "train_project"), "realtime_cropzoom.train.project_training"),
 }
 
 

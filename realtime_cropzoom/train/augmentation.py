@@ -135,11 +135,10 @@ class Views:
         }
 
     def draw(self, index: int) -> Drawn:
-        """Return a view of frame ``index``."""
-        if self._rule.empty_share and self._rng.random() < self._rule.empty_share:
-            pixels, inside, xy, absent = self._empty(self._frames[index])
-        else:
-            pixels, inside, xy, absent = self._with_animal(self._frames[index])
+        """Return a view of frame ``index``. A frame without a label shows no animal."""
+        frame, share = self._frames[index], self._rule.empty_share
+        empty = not frame.is_labelled or (share > 0 and self._rng.random() < share)
+        pixels, inside, xy, absent = self._empty(frame) if empty else self._with_animal(frame)
         if self._rule.occlude:
             occlude(pixels, xy, self._rng)
         return Drawn(self._photometric(pixels, inside) if self._photometric else pixels, xy, absent)

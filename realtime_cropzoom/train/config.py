@@ -128,6 +128,8 @@ class CropzoomSection(BaseModel):
     """Share of views with reversed contrast, so that the model finds a white animal on a dark floor, too."""
     empty_share: float = Field(default=0.05, ge=0, le=1)
     """Share of views without an animal, for which the heatmaps are flat."""
+    symmetric: tuple[tuple[str, str], ...] = ()
+    """Keypoints that change places in a mirror; if empty, those with left and right in their names."""
     sigma: float = Field(default=1.25, gt=0)
     """Standard deviation of the target heatmaps, in cells of four model pixels."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)

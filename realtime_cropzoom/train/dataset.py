@@ -180,9 +180,17 @@ def with_backgrounds(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     ]
 
 
-def mirror_order(keypoint_names: Sequence[str]) -> list[int]:
-    """Return, for each keypoint, the index of the one that takes its place in a mirrored picture."""
+def mirror_order(keypoint_names: Sequence[str], symmetric: Sequence[tuple[str, str]] = ()) -> list[int]:
+    """Return, for each keypoint, the index of the one that takes its place in a mirrored picture.
+
+    Args:
+        keypoint_names: The keypoints, in order.
+        symmetric: Pairs that change places; if empty, those that differ by left and right in their names.
+    """
     names = list(keypoint_names)
+    if symmetric:
+        others = dict(symmetric) | {right: left for left, right in symmetric}
+        return [names.index(others.get(name, name)) for name in names]
     mirrored = [_swap_sides(name) for name in names]
     return [names.index(other) if other in names else i for i, other in enumerate(mirrored)]
 

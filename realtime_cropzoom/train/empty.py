@@ -16,10 +16,12 @@ def empty_picture(frame: LabelledFrame, kind: int, rng: np.random.Generator) -> 
     """Return a picture without the animal, of the size of the frame.
 
     Args:
-        frame: The frame.
+        frame: The frame. One without a label shows no animal, and is the picture.
         kind: 0 and 1: the background, if it is known, else a scrambled frame; 2: a scrambled frame; 3: noise; 4: bars.
         rng: Random numbers.
     """
+    if not frame.is_labelled:
+        return frame.image
     if kind < 2 and frame.background is not None:
         return frame.background
     if kind < 3:

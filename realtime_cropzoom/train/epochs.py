@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -91,7 +92,7 @@ class Epochs:
         held_out_px, now = self._trainer.held_out_px(), time.monotonic()
         self.pace.spent_s = spent + now - begun  # the measurement and the views of the user take time, too
         number = len(self.done) + 1
-        left = round((1 - self.pace.progress) / self.pace.per_step / self._trainer.steps_per_epoch)
+        left = math.ceil(self.pace.steps_left / self._trainer.steps_per_epoch - 1e-6)
         epoch = Epoch(number, number + left, float(np.mean(losses)), held_out_px, now - self._started)
         self.done.append(epoch)
         logger.info("%s", epoch)

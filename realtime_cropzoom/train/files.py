@@ -72,14 +72,35 @@ def write_curves(epochs: Sequence[_Epoch], output_dir: Path) -> None:
     table = pd.DataFrame(rows, columns=["epoch", "loss", "held_out_px", "seconds"])
     _write(output_dir / "loss.csv", table.to_csv(index=False))
     figure = Figure(figsize=(7, 4), layout="constrained")
-    loss_axes = figure.add_subplot()
-    loss_axes.semilogy(table["epoch"], table["loss"], color="tab:blue")
-    loss_axes.set(xlabel="epoch", ylabel="training loss")
+    _draw_curves(figure.add_subplot(), table)
+    _write(output_dir / "loss.png", encode_figure(output_dir / "loss.png", figure, dpi=120))
+
+
+def write_pair_of_curves(detector: Path, pose: Path, picture: Path) -> Path:
+    """Draw the curves of two model directories side by side, and return the picture. Raises SinkError."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, (title, folder) in zip(
+        figure.subplots(1, 2), (("detector", detector), ("pose model", pose)), strict=True
+    ):
+        _draw_curves(axes, pd.read_csv(folder / "loss.csv"))
+        axes.set_title(title)
+    _write(picture, encode_figure(picture, figure, dpi=120))
+    return picture
+
+
+def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
+    """Draw loss and held-out error over the epochs, and mark the epoch with the smallest error."""
+    axes.semilogy(table["epoch"], table["loss"], color="tab:blue")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("training loss", color="tab:blue")
     if table["held_out_px"].notna().any():
-        error_axes = loss_axes.twinx()
+        error_axes = axes.twinx()
         error_axes.semilogy(table["epoch"], table["held_out_px"], color="tab:orange")
         error_axes.set_ylabel("held-out error (frame pixels)", color="tab:orange")
-    _write(output_dir / "loss.png", encode_figure(output_dir / "loss.png", figure, dpi=120))
+        best = table.iloc[int(table["held_out_px"].argmin())]
+        error_axes.plot(best["epoch"], best["held_out_px"], "o", color="tab:orange")
+        error_axes.annotate(f"{best['held_out_px']:.2f} px", (best["epoch"], best["held_out_px"]), (0, 8),
+                            textcoords="offset points", ha="center", color="tab:orange")  # fmt: skip
 
 
 def write_predictions(

@@ -85,9 +85,14 @@ class Pace:
         return self.progress >= 1 - 1e-9
 
     @property
+    def steps_left(self) -> float:
+        """Number of batches of the rest, as planned now."""
+        return 0.0 if self.done else (1 - self.progress) / self.per_step
+
+    @property
     def seconds_left(self) -> float:
         """Estimated time for the rest (s)."""
-        return (1 - self.progress) / self.per_step * self.step_s
+        return self.steps_left * self.step_s
 
     def after_step(self, seconds: float) -> None:
         """Count a batch that took ``seconds``. The time per batch decides the progress of the next one."""
@@ -95,7 +100,7 @@ class Pace:
         self.progress = min(1.0, self.progress + self.per_step)
         self.spent_s += seconds
         self.step_s += (seconds - self.step_s) * (_SMOOTHING if self.steps > 1 or self.budget_s else 1.0)
-        if self.budget_s is not None:
+        if self.budget_s is not None and not self.done:
             steps_left = max(1.0, (self.budget_s - self.spent_s) / self.step_s)
             self.per_step = (1 - self.progress) / steps_left
 

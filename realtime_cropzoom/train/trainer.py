@@ -20,7 +20,7 @@ from realtime_cropzoom.inference.normalise import IMAGENET, values_of
 from realtime_cropzoom.train.augmentation import ViewRule, Views, batch, labelled_box, normalised
 from realtime_cropzoom.train.config import TrainConfig
 from realtime_cropzoom.train.dataset import LabelledFrame, arena_frames, mirror_order, with_backgrounds
-from realtime_cropzoom.train.device import CPU, Device
+from realtime_cropzoom.train.device import CPU, Device, faster_precision
 from realtime_cropzoom.train.network import DOWNSAMPLE_FACTOR, CropzoomSmall, normalised_heatmaps, targets
 from realtime_cropzoom.train.pace import one_cycle
 from realtime_cropzoom.train.photometric import Photometric
@@ -61,7 +61,7 @@ class Trainer:
             natural_share=ours.natural_share,
             paste_share=ours.paste_share,
             flip=training.imgaug_hflip,
-            mirror=tuple(mirror_order(names)),
+            mirror=tuple(mirror_order(names, ours.symmetric)),
             scale_range=ours.scale_range,
             empty_share=ours.empty_share,
         )
@@ -79,6 +79,11 @@ class Trainer:
         self._step = 0
         self._rate = training.optimizer_params.learning_rate
         self._optimizer = torch.optim.AdamW(self._network.parameters(), self._rate, weight_decay=0.01)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of views in a batch."""
+        return self._config.training.train_batch_size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,6 +107,22 @@ class Trainer:
         """Return the mean error (frame pixels) of the averaged network on the held-out frames; NaN without any."""
         return self._held_out.mean_error_px(self.average) if self._held_out else float("nan")
 
+    def choose_precision(self) -> tuple[Device, float]:
+        """Compute in the faster precision from now on. Nothing else changes.
+
+        Returns:
+            The device with its precision, and the time of a batch (s).
+        """
+        before = copy.deepcopy(self.state())
+
+        def step(device: Device) -> None:
+            self._device = device
+            self.step(progress=0.0, warm=1.0)
+
+        self._device, seconds = faster_precision(self._device, step)
+        self.restore(before)
+        return self._device, seconds
+
     def state(self) -> dict[str, Any]:
         """Return all that a training needs to go on: weights, optimizer and random numbers."""
         return {
@@ -123,7 +144,7 @@ class Trainer:
         torch.set_rng_state(state["torch"].cpu())
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        count = self._config.training.train_batch_size
+        count = self.batch_size
         synthetic = self._rng.random(count) < self._config.cropzoom.arena_share
         labelled = self._rng.integers(0, max(1, self._read_data), count)
         arena = self._read_data + self._rng.integers(0, max(1, self._arena), count)
@@ -192,7 +213,9 @@ class _HeldOut:
 
     def mean_error_px(self, network: nn.Module) -> float:
         with torch.no_grad():
-            heatmaps = [normalised_heatmaps(network(few)).cpu().numpy() for few in self._inputs.split(_FEW_FRAMES)]
+            heatmaps = [
+                normalised_heatmaps(network(few)).cpu().numpy() for few in torch.split(self._inputs, _FEW_FRAMES)
+            ]
         errors = [
             np.linalg.norm(
                 View.of(box, self._size).to_frame(decode(maps, DOWNSAMPLE_FACTOR, "fast").xy) - frame.xy, axis=1

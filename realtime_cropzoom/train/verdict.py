@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,18 @@ class HeldOut:
         return float((known > FAR_ERROR * self.animal_px).mean())
 
 
-def animal_length(labels_xy: list[Float32]) -> float:
-    """Return the median over frames of the largest distance between two labelled keypoints, in pixels.
+def animal_lengths(labels_xy: Sequence[Float32]) -> list[float]:
+    """Return the largest distance between two labelled keypoints (pixels) of each frame that has two.
 
-    ``labels_xy`` holds a (K, 2) array per frame. NaN if no frame has two labelled keypoints.
+    ``labels_xy`` holds a (K, 2) array per frame, with NaN for a keypoint without a label.
     """
-    with_two = [xy[np.isfinite(xy).all(axis=1)] for xy in labels_xy]
-    lengths = [np.linalg.norm(xy[:, None] - xy[None], axis=2).max() for xy in with_two if len(xy) > 1]
+    with_two = [there for xy in labels_xy if len(there := xy[np.isfinite(xy).all(axis=1)]) > 1]
+    return [float(np.linalg.norm(xy[:, None] - xy[None], axis=2).max()) for xy in with_two]
+
+
+def animal_length(labels_xy: Sequence[Float32]) -> float:
+    """Return the median length (pixels), see ``animal_lengths``; NaN if no frame has two labelled keypoints."""
+    lengths = animal_lengths(labels_xy)
     return float(np.median(lengths)) if lengths else float("nan")
 
 

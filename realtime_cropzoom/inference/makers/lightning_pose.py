@@ -1,7 +1,8 @@
 """Lightning Pose: reads a model directory with ``config.yaml`` and its exports.
 
 ``cropzoom train`` writes such directories, too. Its exports carry a manifest; then the configuration counts for
-the names of the keypoints, and the manifest for what only cropzoom knows: role, side of the boxes, presence.
+the names of the keypoints, and the manifest for what only cropzoom knows: role, side of the boxes, presence, skeleton
+and training data.
 """
 
 from __future__ import annotations
@@ -127,7 +128,14 @@ def _with_training(manifest: Manifest, described: Manifest) -> Manifest:
         distances = [[new.get(a, a), new.get(b, b), *limits] for a, b, *limits in presence.get("distances", ())]
         presence = {**presence, "distances": distances}
     return msgspec.structs.replace(
-        manifest, role=described.role or manifest.role, crop_size=described.crop_size, presence=presence
+        manifest,
+        role=described.role or manifest.role,
+        crop_size=described.crop_size,
+        presence=presence,
+        skeleton=described.skeleton if len(described.keypoint_names) == len(names) else (),
+        trained_on=described.trained_on,
+        trained=described.trained,
+        license=described.license,
     )
 
 

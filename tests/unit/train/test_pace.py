@@ -45,6 +45,7 @@ def test_a_time_is_kept_whatever_the_guess_and_however_the_machine_slows_down(
     while not pace.done:
         seen.append(pace.progress)
         pace.after_step(real * (slower if pace.spent_s > slower_from else 1))
+    assert pace.seconds_left == 0
     assert pace.spent_s <= 100 + 3 * real * max(1, slower)
     assert seen == sorted(seen), "the learning rate never goes back"
     if pace.steps > 60:
