@@ -1,4 +1,4 @@
-"""``cropzoom evaluate``: how good are the models of a project?"""
+"""``cropzoom evaluate``: how good are the models of a project, or others?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.values import a_path, a_session, number
-from realtime_cropzoom.errors import DataError
+from realtime_cropzoom.cli.values import a_path, a_session, number, whole
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ _OTHER_FORMATS = (".h5", ".hdf5", ".slp", ".json", ".pkl", ".mat")
 def register(commands: Any) -> None:
     """Add the command to the parser."""
     evaluate = commands.add_parser("evaluate", help="how good are the models of a project? A report of two minutes")
-    evaluate.add_argument("project", type=a_path, metavar="PROJECT", help="folder of a project, with trained models")
+    evaluate.add_argument(
+        "project", type=a_path, metavar="PROJECT",
+        help="folder of a project, with trained models; with --pose, a label file (CSV)",
+    )  # fmt: skip
     evaluate.add_argument(
         "of", nargs="?", metavar="SESSION|LABELS",
         help="a session of this project, or a label file (CSV) of other frames (default: the frames that the training "
@@ -34,22 +37,39 @@ def register(commands: Any) -> None:
         "--within", type=number(0.1, 1000, "pixels"), default=5.0, metavar="PX",
         help="largest error of a keypoint that counts as right (default: 5)",
     )  # fmt: skip
+    others = evaluate.add_argument_group("models without a project")
+    others.add_argument("--detector", metavar="MODEL", help="the detector, as in 'cropzoom run' (default: none)")
+    others.add_argument("--pose", metavar="MODEL", help="the pose model, as in 'cropzoom run'")
+    others.add_argument(
+        "--crop-size", type=whole(1, 8192, "pixels"), metavar="PX",
+        help="side of the box (default: that of the training of the pose model)",
+    )  # fmt: skip
+    others.add_argument("--out", type=a_path, metavar="DIR", help="folder of the report (default: evaluation)")
     evaluate.set_defaults(command=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.pose is not None:
+        _print(_of_models(arguments))
+        return 0
+    others = {"--detector": arguments.detector, "--crop-size": arguments.crop_size, "--out": arguments.out}
+    if given := [flag for flag, value in others.items() if value is not None]:
+        raise ConfigError(f"{given[0]} is for models without a project. Give --pose as well, and a label file (CSV)")
     with signals_held_back():
         from realtime_cropzoom.project.folder import load_project
 
-    project = load_project(arguments.project)
-    summary = _summary(project, arguments.of, arguments.within)
-    print(*summary.lines, sep="\n")
-    print(f"report: {summary.report}")
-    say_next("frames", arguments.project, "--uncertain", arguments.of if summary.facts is not None else "SESSION")
+    summary = _of_project(load_project(arguments.project), arguments.of, arguments.within)
+    _print(summary)
+    say_next("frames", arguments.project, "--uncertain", "SESSION" if summary.facts is None else arguments.of)
     return 0
 
 
-def _summary(project: Project, of: str | None, within_px: float) -> EvaluationSummary:
+def _print(summary: EvaluationSummary) -> None:
+    print(*summary.lines, sep="\n")
+    print(f"report: {summary.report}")
+
+
+def _of_project(project: Project, of: str | None, within_px: float) -> EvaluationSummary:
     with signals_held_back():
         from realtime_cropzoom.evaluation import evaluate_labels, evaluate_project, evaluate_session
 
@@ -64,6 +84,23 @@ def _summary(project: Project, of: str | None, within_px: float) -> EvaluationSu
     if _is_labels(path):
         return evaluate_labels(project, path, within_px=within_px, progress=_show)
     return evaluate_session(project, a_session(of), within_px=within_px)
+
+
+def _of_models(arguments: argparse.Namespace) -> EvaluationSummary:
+    """Judge the models that the flags name on a label file."""
+    with signals_held_back():
+        from realtime_cropzoom.evaluation import evaluate_models
+        from realtime_cropzoom.evaluation.still import StillTracker
+        from realtime_cropzoom.inference.model_paths import model_path
+
+    csv: Path = arguments.project
+    if arguments.of is not None or not _is_labels(csv):
+        given = csv if arguments.of is None else arguments.of
+        raise ConfigError(f"evaluate --pose: got {given}, expected one label file (CSV), without a project")
+    detector = None if arguments.detector in (None, "none") else model_path(arguments.detector, "detector")
+    models = StillTracker(detector, model_path(arguments.pose, "pose"), arguments.crop_size)
+    folder = arguments.out or Path("evaluation")
+    return evaluate_models(models, csv, folder, within_px=arguments.within, progress=_show)
 
 
 def _is_labels(path: Path) -> bool:

@@ -8,7 +8,7 @@ In reading order:
 * ``findings``: what they mean, in sentences.
 * ``report``, ``page``, ``svg``, ``worst``: the report, its style, its charts and its pictures.
 * ``session``, ``session_findings``: a session, with and without labels.
-* ``evaluate``: the whole evaluation of a project.
+* ``evaluate``, ``files``: the whole evaluation of a project, and what it writes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_cropzoom.evaluation.evaluate import (
-        EvaluationSummary,
         evaluate_labels,
+        evaluate_models,
         evaluate_project,
         evaluate_session,
     )
+    from realtime_cropzoom.evaluation.files import EvaluationSummary
 
-__all__ = ["EvaluationSummary", "evaluate_labels", "evaluate_project", "evaluate_session"]
+__all__ = ["EvaluationSummary", "evaluate_labels", "evaluate_models", "evaluate_project", "evaluate_session"]
 
 
 def __getattr__(name: str) -> Any:

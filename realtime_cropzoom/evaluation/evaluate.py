@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from realtime_cropzoom.errors import ModelError
-from realtime_cropzoom.evaluation import findings
+from realtime_cropzoom.evaluation.files import EvaluationSummary, earlier_errors, write_evaluation
 from realtime_cropzoom.evaluation.judgement import WITHIN_PX, Judgement
-from realtime_cropzoom.evaluation.report import Report, report_html
-from realtime_cropzoom.evaluation.results import EarlierErrors, errors_text, read_errors
+from realtime_cropzoom.evaluation.report import Report
 from realtime_cropzoom.evaluation.session import (
-    SessionFacts,
     labelled_frames,
     live_results,
     open_session,
     session_facts,
 )
-from realtime_cropzoom.evaluation.session_findings import session_lines, session_signs
 from realtime_cropzoom.evaluation.still import StillTracker
-from realtime_cropzoom.evaluation.truth import Truth, frames_of, held_out_frames, unseen_frames
-from realtime_cropzoom.files.atomic import MAKE_ROOM, make_folder, write_all
+from realtime_cropzoom.evaluation.truth import Truth, all_frames, frames_of, held_out_frames, unseen_frames
 from realtime_cropzoom.labelling.frame_table import read_frame_table
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.sessions.table import SessionTables
+from realtime_cropzoom.train.dataset import mirror_order
 from realtime_cropzoom.train.verdict import animal_length
-
-_MODELS, _BEFORE = "models.json", "before.csv"
 
 Progress = Callable[[int, int], None]
 """Is called with the number of frames done and the number of all."""
@@ -39,21 +34,6 @@ Progress = Callable[[int, int], None]
 
 def _ignore(_done: int, _of: int) -> None:
     """Show nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationSummary:
-    """What an evaluation found, and where it is written."""
-
-    lines: tuple[str, ...]
-    """What to print."""
-    report: Path
-    errors: Path | None
-    """The table of errors; None without labels."""
-    judged: Judgement | None
-    """All numbers about labelled frames; None without labels."""
-    facts: SessionFacts | None = None
-    """All numbers about a session."""
 
 
 def evaluate_project(
@@ -72,12 +52,11 @@ def evaluate_project(
         SinkError: if a file cannot be written.
     """
     tracker = load_tracker(project)
-    judged = _judge(project, tracker, held_out_frames(project), within_px, progress)
-    models, folder = tracker.digests, project.evaluation_folder
-    kept, earlier = _earlier(folder, models)
+    judged = _judge(tracker, held_out_frames(project), project.symmetric_pairs, within_px, progress)
+    folder = project.evaluation_folder
+    files, earlier = earlier_errors(folder, tracker.digests)
     judged = replace(judged, earlier=earlier)
-    files = {folder / _MODELS: json.dumps(models, indent=2) + "\n", **kept}
-    return _write(project, Report(f"Models of {project.name}", judged), "", files)
+    return write_evaluation(folder, Report(f"Models of {project.name}", judged, _uncertain(project)), "", files)
 
 
 def evaluate_labels(
@@ -92,8 +71,31 @@ def evaluate_labels(
         progress: See ``evaluate_project``.
     """
     tracker = load_tracker(project)
-    judged = _judge(project, tracker, frames_of(project, csv), within_px, progress)
-    return _write(project, Report(f"Models of {project.name} on {csv.name}", judged), f"_{csv.stem}")
+    judged = _judge(tracker, frames_of(project, csv), project.symmetric_pairs, within_px, progress)
+    report = Report(f"Models of {project.name} on {csv.name}", judged, _uncertain(project))
+    return write_evaluation(project.evaluation_folder, report, f"_{csv.stem}")
+
+
+def evaluate_models(
+    models: StillTracker, csv: Path, folder: Path, *, within_px: float = WITHIN_PX, progress: Progress = _ignore
+) -> EvaluationSummary:
+    """Judge models of any maker on a label file, without a project.
+
+    Args:
+        models: The models.
+        csv: The label file. Keypoints that the pose model does not know are left out.
+        folder: Folder of the report.
+        within_px: See ``evaluate_project``.
+        progress: See ``evaluate_project``.
+
+    Raises:
+        DataError: if labels or images cannot be read, or there is no keypoint in common.
+        SinkError: if a file cannot be written.
+    """
+    truth = all_frames(csv, models.pose.keypoint_names)
+    pairs = tuple((k, other) for k, other in enumerate(mirror_order(truth.keypoint_names)) if k < other)
+    judged = _judge(models, truth, pairs, within_px, progress)
+    return write_evaluation(folder, Report(f"{models.pose.path.name} on {csv.name}", judged), f"_{csv.stem}")
 
 
 def evaluate_session(project: Project, path: Path, *, within_px: float = WITHIN_PX) -> EvaluationSummary:
@@ -119,7 +121,8 @@ def evaluate_session(project: Project, path: Path, *, within_px: float = WITHIN_
     if truth is not None:
         judged = Judgement(live_results(tables, truth, frames), project.symmetric_pairs, within_px)
     title = f"Session {name} with the models of {project.name}"
-    return _write(project, Report(title, judged, facts, path), f"_{name}")
+    report = Report(title, judged, _uncertain(project, str(path.resolve())), facts)
+    return write_evaluation(project.evaluation_folder, report, f"_{name}")
 
 
 def load_tracker(project: Project) -> StillTracker:
@@ -128,26 +131,19 @@ def load_tracker(project: Project) -> StillTracker:
         where = project.pose.relative_to(project.folder)
         raise ModelError(f"{project.folder} has no models yet, expected {where}. Run: cropzoom train {project.folder}")
     detector = project.detector if project.detector.is_dir() else None
-    return StillTracker(detector, project.pose, project.keypoints)
+    return StillTracker(detector, project.pose)
 
 
-def _judge(project: Project, tracker: StillTracker, truth: Truth, within_px: float, progress: Progress) -> Judgement:
+def _judge(
+    tracker: StillTracker, truth: Truth, pairs: tuple[tuple[int, int], ...], within_px: float, progress: Progress
+) -> Judgement:
     results = tracker.judge(truth, lambda done: progress(done, len(truth.images)))
-    return Judgement(results, project.symmetric_pairs, within_px)
+    return Judgement(results, pairs, within_px)
 
 
-def _earlier(folder: Path, models: dict[str, str]) -> tuple[dict[Path, str], EarlierErrors | None]:
-    """Return the errors of the models before, and the file that keeps them if these models are new here."""
-    errors, before = folder / "errors.csv", folder / _BEFORE
-    try:
-        known = json.loads((folder / _MODELS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = models
-    if known == models:
-        return {}, read_errors(before) if before.is_file() else None
-    if not errors.is_file():
-        return {}, None
-    return {before: errors.read_text(encoding="utf-8")}, read_errors(errors)
+def _uncertain(project: Project, session: str = "SESSION") -> str:
+    """Return the command that picks the frames of a session in which the models are unsure."""
+    return shlex.join(["cropzoom", "frames", str(project.folder), "--uncertain", session])
 
 
 def _trained_length(project: Project) -> float:
@@ -168,25 +164,3 @@ def _ran_other_models(project: Project, tables: SessionTables) -> bool:
         return bool(load_tracker(project).digests["pose"] != ran)
     except ModelError:
         return True
-
-
-def _write(project: Project, report: Report, suffix: str, files: Mapping[Path, str] | None = None) -> EvaluationSummary:
-    """Write report and errors, all or none, and return what to print."""
-    folder, judged, facts = project.evaluation_folder, report.judged, report.facts
-    html, errors = folder / f"report{suffix}.html", folder / f"errors{suffix}.csv"
-    make_folder(folder)
-    texts = {html: report_html(report, _next_command(project, report)), **(files or {})}
-    if judged is not None:
-        texts[errors] = errors_text(judged.results)
-    write_all(texts, MAKE_ROOM)
-    lines = [] if judged is None else [*judged.results.truth.notes, *findings.headline(judged)]
-    if judged is not None and judged.comparison is not None:
-        lines.append(findings.compared(judged.comparison))
-    if facts is not None:
-        lines += [*session_lines(facts), *session_signs(facts)]
-    return EvaluationSummary(tuple(lines), html, None if judged is None else errors, judged, facts)
-
-
-def _next_command(project: Project, report: Report) -> str:
-    session = "SESSION" if report.session is None else report.session.resolve()
-    return f"cropzoom frames {project.folder} --uncertain {session}"

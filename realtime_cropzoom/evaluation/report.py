@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -41,28 +41,20 @@ class Report:
     title: str
     judged: Judgement | None
     """The numbers about labelled frames; None without labels."""
+    next_command: str = ""
+    """The command that picks frames to label; empty without a project."""
     facts: SessionFacts | None = None
     """The numbers about a session; None if none was given."""
-    session: Path | None = None
-    """The session."""
 
 
-def report_html(report: Report, next_command: str) -> str:
-    """Return the report.
-
-    Args:
-        report: What it is about.
-        next_command: The command that helps to get better models.
-
-    Raises:
-        DataError: if the image of a worst frame cannot be read.
-    """
+def report_html(report: Report) -> str:
+    """Return the report. Raises DataError if the image of a worst frame cannot be read."""
     judged, parts = report.judged, [_title(report)]
     if judged is not None:
         parts += [_verdict(judged), _numbers(judged)]
     if report.facts is not None:
         parts.append(_session(report.facts))
-    parts.append(_to_do(report, next_command))
+    parts.append(_to_do(report))
     if judged is not None:
         parts += [_figures(judged), _tables(judged), _worst(judged), _method(report)]
     return whole_page(report.title, parts)
@@ -73,7 +65,8 @@ def _title(report: Report) -> str:
     what = "no labelled frame: errors are unknown"
     if judged is not None:
         frames, recordings = pluralize(judged.frames, "frame"), pluralize(len(judged.by_recording), "recording")
-        what = f"{frames} of {recordings} that the models were not trained on"
+        unseen = judged.results.truth.unseen
+        what = f"{frames} of {recordings}" + (" that the models were not trained on" if unseen else "")
     return (
         f"<h1>{escaped(report.title)}</h1><p class=small>{escaped(what)} · {when} · cropzoom {escaped(__version__)}</p>"
     )
@@ -108,7 +101,7 @@ def _numbers(judged: Judgement) -> str:
     return f"<div class=numbers>{''.join(cells)}</div>{sentences(findings.uncertainty(judged))}"
 
 
-def _to_do(report: Report, next_command: str) -> str:
+def _to_do(report: Report) -> str:
     judged, parts, advice = report.judged, [], list[str]()
     if judged is not None:
         advice += findings.what_to_label(judged)
@@ -118,7 +111,8 @@ def _to_do(report: Report, next_command: str) -> str:
         advice += session_signs(report.facts)
     advice = advice or ["nothing stands out: label frames in which the models are unsure"]
     items = "".join(f"<li>{escaped(sentence(line))}</li>" for line in advice)
-    parts.append(f"<h2>What to label next</h2><ul>{items}</ul><p><code>{escaped(next_command)}</code></p>")
+    command = f"<p><code>{escaped(report.next_command)}</code></p>" if report.next_command else ""
+    parts.append(f"<h2>What to label next</h2><ul>{items}</ul>{command}")
     return "".join(parts)
 
 

@@ -43,28 +43,21 @@ class Still:
 class StillTracker:
     """A detector and a pose model, with the settings of a live run."""
 
-    def __init__(self, detector: Path | None, pose: Path, keypoint_names: Sequence[str]) -> None:
+    def __init__(self, detector: Path | None, pose: Path, crop_size: int | None = None) -> None:
         """Load the models.
 
         Args:
             detector: The detector; None for a pose model that sees whole frames.
             pose: The pose model.
-            keypoint_names: The keypoints to return, in order.
+            crop_size: Side of the box (frame pixels); None for that of the training of the pose model.
 
         Raises:
-            ModelError: if a model cannot be used, or the pose model lacks a keypoint.
+            ModelError: if a model cannot be used.
         """
         self.pose = Model(pose, "pose")
         self.detector = None if detector is None else Model(detector, "detector")
-        missing = [name for name in keypoint_names if name not in self.pose.keypoint_names]
-        if missing:
-            raise ModelError(
-                f"{pose} knows {listed(self.pose.keypoint_names)}, and not {listed(missing)}. "
-                "Train again with the keypoints of the labels"
-            )
-        self._order = [self.pose.keypoint_names.index(name) for name in keypoint_names]
         names = self.pose.keypoint_names if self.detector is None else self.detector.keypoint_names
-        self._rule = BoxSettings().box_rule(names, self.pose.manifest)
+        self._rule = BoxSettings(crop_size=crop_size).box_rule(names, self.pose.manifest)
         self._judge = PoseJudge(JudgeLimits(self.pose.presence, math.inf))
         self._count = 0
 
@@ -87,8 +80,7 @@ class StillTracker:
         found = self.pose.predict_still(image, box)
         self._count += 1  # each image is a segment of its own: no jumps between them
         doubt = self._judge.doubt(FrameMeta(self._count, 0, None, 0, segment=self._count), box, found)
-        ordered = Keypoints(found.xy[self._order], found.likelihood[self._order])
-        return Still(ordered, box, doubt is None and not found.spoilt, detected, light)
+        return Still(found, box, doubt is None and not found.spoilt, detected, light)
 
     def judge(self, truth: Truth, progress: Callable[[int], None] = lambda done: None) -> Results:
         """Return what the models find in the frames of ``truth``.
@@ -98,32 +90,49 @@ class StillTracker:
             progress: Is called with the number of frames done.
 
         Raises:
-            DataError: if an image cannot be read, or labels lie outside their image.
+            ModelError: if the pose model lacks a keypoint.
+            DataError: if an image cannot be read.
         """
+        names, known = truth.keypoint_names, self.pose.keypoint_names
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise ModelError(
+                f"{self.pose.path} knows {listed(known)}, and not {listed(missing)}. Train again with the keypoints of "
+                "the labels"
+            )
         stills, sizes = [], []
         for done, path in enumerate(truth.paths, 1):
             image = read_image(path)
             sizes.append((image.shape[1], image.shape[0]))
             stills.append(self.look(image))
             progress(done)
-        nowhere = Keypoints(np.full((len(truth.keypoint_names), 2), np.nan, np.float32), np.zeros(0, np.float32))
-        unknown = np.full(len(truth.keypoint_names), np.nan)
+        found = np.stack([_in_order(still.found, known, names) for still in stills])
+        of_detector = () if self.detector is None else self.detector.keypoint_names
+        detected = np.stack([_in_order(still.detected, of_detector, names) for still in stills])
         return Results(
             truth,
-            np.array([(still.found or nowhere).xy for still in stills], np.float64),
-            np.array([unknown if still.found is None else still.found.likelihood for still in stills], np.float64),
+            found[:, :, :2],
+            found[:, :, 2],
             np.array([still.tracking for still in stills]),
             np.array([still.box or (np.nan,) * 4 for still in stills], np.float64),
-            np.array([self._detected(still, truth.keypoint_names) for still in stills], np.float64),
+            detected[:, :, :2],
             np.array([still.light for still in stills]),
             np.array(sizes, np.float64),
         )
 
-    def _detected(self, still: Still, names: Sequence[str]) -> Float64:
-        """Return the (K, 2) keypoints of the detector in the order of ``names``; NaN for one that it does not know."""
-        xy = np.full((len(names), 2), np.nan)
-        if still.detected is not None and self.detector is not None:
-            for k, name in enumerate(names):
-                if name in self.detector.keypoint_names:
-                    xy[k] = still.detected.xy[self.detector.keypoint_names.index(name)]
-        return xy
+
+def _in_order(found: Keypoints | None, known: Sequence[str], names: Sequence[str]) -> Float64:
+    """Return x, y and likelihood of keypoints by name, (K, 3); NaN for one that is not known or not found.
+
+    Args:
+        found: The keypoints; None if nothing was found.
+        known: Their names.
+        names: The K names of the result.
+    """
+    ordered = np.full((len(names), 3), np.nan)
+    if found is not None:
+        for k, name in enumerate(names):
+            if name in known:
+                i = known.index(name)
+                ordered[k] = *found.xy[i], found.likelihood[i]
+    return ordered

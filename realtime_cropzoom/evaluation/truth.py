@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,7 +22,7 @@ TRAIN, HELD_OUT = "train", "held_out"
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """N labelled frames that the models have not seen."""
+    """N labelled frames to judge models on."""
 
     keypoint_names: tuple[str, ...]
     images: tuple[str, ...]
@@ -35,6 +35,8 @@ class Truth:
     """Sentences about frames that were left out."""
     new_recordings: bool = False
     """Whether no frame comes from a recording of the training."""
+    unseen: bool = True
+    """Whether the models are known to be not trained on them."""
 
     @property
     def recordings(self) -> tuple[str, ...]:
@@ -111,7 +113,8 @@ def frames_of(project: Project, csv: Path) -> Truth:
     _check_keypoints(csv, project.keypoints)
     labels = read_labels(csv, project.keypoints)
     folder = _folder_of(csv, labels.images, project.folder)
-    trained = {_digest(project.folder / image) for image, word in read_split(project).items() if word == TRAIN} - {b""}
+    sets = read_split(project)
+    trained = {_digest(project.folder / image) for image, word in sets.items() if word == TRAIN} - {b""}
     seen = np.array([_digest(folder / image) in trained for image in labels.images])
     kept = ~seen & _labelled(labels)
     if not kept.any():
@@ -120,7 +123,32 @@ def frames_of(project: Project, csv: Path) -> Truth:
             "labels of other frames"
         )
     note = f"{pluralize(int(seen.sum()), 'image')} of {csv.name} left out: the models were trained on them"
-    return _truth(labels, kept, folder, (note,) if seen.any() else (), frozenset())
+    return _truth(labels, kept, folder, (note,) if seen.any() else (), _recordings(sets, TRAIN))
+
+
+def all_frames(csv: Path, known: Sequence[str]) -> Truth:
+    """Return all frames of a label file, with those of its keypoints that a model knows.
+
+    Args:
+        csv: The label file.
+        known: Names of the keypoints that the model knows.
+
+    Raises:
+        DataError: if they have no keypoint in common, or the labels or an image cannot be read.
+    """
+    given = read_header(csv).keypoint_names
+    names = [name for name in given if name in known]
+    if not names:
+        raise DataError(f"{csv} has the keypoints {listed(given)}, and the model knows {listed(known)}: none in common")
+    labels = read_labels(csv, names)
+    notes = ["whether the models were trained on these frames is not known here: if so, the errors are too small"]
+    if left := [name for name in given if name not in known]:
+        notes.append(f"the model does not know {listed(left)}")
+    kept = _labelled(labels)
+    if not kept.any():
+        raise DataError(f"{csv} has no label of {listed(names)}")
+    truth = _truth(labels, kept, _folder_of(csv, labels.images, csv.parent), tuple(notes), frozenset())
+    return replace(truth, unseen=False)
 
 
 def _project_labels(project: Project) -> Labels:

@@ -31,7 +31,7 @@ TOGETHER = {
     "unit/client/test_subscriber.py": "client/base",
     "unit/config/test_settings.py": "config/description config/group config/input_groups config/output_groups "
     "config/overrides config/resolve",
-    "unit/evaluation/test_evaluate.py": "evaluation/still evaluation/truth",
+    "unit/evaluation/test_evaluate.py": "evaluation/files evaluation/still evaluation/truth",
     "unit/evaluation/test_report.py": "evaluation/findings evaluation/judgement evaluation/page evaluation/results "
     "evaluation/svg evaluation/worst",
     "unit/evaluation/test_session.py": "evaluation/session_findings",

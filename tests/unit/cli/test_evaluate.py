@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support.judged_projects import KEYPOINTS, make_project, write_frames, write_labels
 
@@ -61,6 +62,21 @@ def test_a_smaller_distance_holds_fewer_keypoints(project: Project, capsys: pyte
     assert "are within 0.1 px of their label" in capsys.readouterr().out
 
 
+def test_models_without_a_project_are_judged_on_the_keypoints_that_they_know(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["paw", *KEYPOINTS[1:]]
+    csv = project.folder / "paws.csv"
+    csv.write_text(project.labels_file.read_text().replace("snout", "paw"))
+    given = ["--detector", "shipped", "--pose", "shipped", "--crop-size", "240", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", str(csv), *given]) == 0
+    out = capsys.readouterr().out
+    assert "the model does not know paw" in out
+    assert "good: the animal was found in 8 of 8 frames" in out
+    rows = pd.read_csv(tmp_path / "out" / "errors_paws.csv")
+    assert sorted(set(rows["keypoint"])) == sorted(names[1:])
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -69,6 +85,8 @@ def test_a_smaller_distance_holds_fewer_keypoints(project: Project, capsys: pyte
         (["{project}", "nowhere"], "expected a session folder"),
         (["{project}", "{project}/labels/CollectedData.csv"], "images of the training"),
         (["{project}", "--within", "0"], "--within"),
+        (["{project}", "--crop-size", "200"], "without a project"),
+        (["{project}", "--pose", "shipped"], "one label file"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from support.judged_projects import make_project
@@ -13,6 +15,7 @@ from support.judged_projects import make_project
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.evaluation import EvaluationSummary, evaluate_project
 from realtime_cropzoom.evaluation.judgement import Judgement
+from realtime_cropzoom.inference.manifest import read_manifest
 from realtime_cropzoom.project.folder import Project, load_project
 
 
@@ -63,6 +66,46 @@ def test_labels_that_are_off_by_a_known_distance_make_that_error(project: Projec
     off = _numbers(evaluate_project(project))
     assert off.by_keypoint["snout"] == exact.by_keypoint["snout"]
     assert off.by_keypoint["tailbase"].median_px == pytest.approx(40, abs=3)
+
+
+def test_new_models_are_compared_with_those_before(project: Project) -> None:
+    assert _numbers(evaluate_project(project)).comparison is None
+    assert _numbers(evaluate_project(project)).comparison is None, "these are the same models"
+    models = project.evaluation_folder / "models.json"
+    models.write_text(models.read_text().replace('"pose": "', '"pose": "other'))
+    errors = project.evaluation_folder / "errors.csv"
+    rows = pd.read_csv(errors)
+    rows["error_px"] += 10
+    rows.to_csv(errors, index=False)
+    for _ in range(2):  # the second time, the models before are still those before
+        summary = evaluate_project(project)
+        comparison = _numbers(summary).comparison
+        assert comparison is not None
+        assert comparison.word == "better"
+        assert comparison.change.value == pytest.approx(-10, abs=0.01)
+        assert any(line.startswith("better than the models before, on the same 6 frames") for line in summary.lines)
+
+
+def test_a_project_of_one_keypoint_and_one_frame_has_errors_but_no_body_length(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "mouse", held_out=1, train=1)
+    file = project.project_file
+    file.write_text("keypoints: [tailbase]\n")
+    summary = evaluate_project(load_project(project.folder))
+    assert summary.lines[0].startswith("unknown: ")
+    assert _numbers(summary).all.median_px < 3
+
+
+def test_a_pose_model_that_sees_whole_frames_needs_no_detector(project: Project) -> None:
+    shutil.rmtree(project.pose)
+    shutil.move(project.detector, project.pose)
+    export = project.pose / "exports_onnx" / "cropzoom_small_fp32.onnx"
+    network = onnx.load(export)
+    (entry,) = (each for each in network.metadata_props if each.key == "cropzoom")
+    entry.value = msgspec.structs.replace(read_manifest(entry.value, export), role="pose").to_json()
+    onnx.save(network, export)
+    numbers = _numbers(evaluate_project(project))
+    assert numbers.all.median_px < 8
+    assert numbers.detector.count == 0
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _page(html: str) -> _Page:
 
 def test_it_is_one_file_without_scripts_that_shows_any_name_as_text(tmp_path: Path) -> None:
     judged = _judged(tmp_path, np.full((6, 4), 2.0))
-    html = report_html(Report("<script>alert(1)</script>", judged), "cropzoom frames a&b --uncertain S")
+    html = report_html(Report("<script>alert(1)</script>", judged, "cropzoom frames a&b --uncertain S"))
     page = _page(html)
     assert "script" not in page.tags
     assert page.addresses
@@ -92,7 +92,7 @@ def test_it_is_one_file_without_scripts_that_shows_any_name_as_text(tmp_path: Pa
 
 def test_the_worst_frames_come_first_and_at_most_twenty(tmp_path: Path) -> None:
     off = np.arange(24.0)[:, None].repeat(4, axis=1)
-    text = _page(report_html(Report("all", _judged(tmp_path, off)), "next")).text
+    text = _page(report_html(Report("all", _judged(tmp_path, off)))).text
     drawn = re.findall(r"img(\d{8})\.png: mean error", text)
     assert [int(number) for number in drawn] == list(range(23, 3, -1))
 
@@ -111,7 +111,7 @@ def test_the_worst_frames_come_first_and_at_most_twenty(tmp_path: Path) -> None:
 def test_the_verdict_is_as_the_page_says(tmp_path: Path, off_px: float, tracked: float, word: Word) -> None:
     judged = _judged(tmp_path, np.full((20, 4), off_px), tracked)
     assert verdict(judged).word == word
-    _page(report_html(Report("all", judged), "next"))
+    _page(report_html(Report("all", judged)))
 
 
 def test_one_keypoint_in_twenty_on_a_wrong_place_is_not_good(tmp_path: Path) -> None:
