@@ -199,16 +199,22 @@ _EXTRAS = {
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
     "compare": ("h5py", "sleap_io"),
+    "labels": ("sleap_io", "h5py", "tables"),
     "view": ("starlette", "uvicorn", "websockets", "prometheus_client"),
     "rerun": ("rerun",),
 }
 """Optional libraries by the extra of this package that installs them."""
 
 
-def install_advice(module: str) -> str:
-    """Return the sentence about a library that is not installed, with the command that installs it."""
+def install_advice(module: str, extra: str | None = None) -> str:
+    """Return the sentence about a library that is not installed, with the command that installs it.
+
+    Args:
+        module: The module that could not be imported.
+        extra: The extra that the command in question needs; None for the first one that has the library.
+    """
     library = module.partition(".")[0]
-    extra = next((extra for extra, modules in _EXTRAS.items() if library in modules), None)
+    extra = extra or next((name for name, modules in _EXTRAS.items() if library in modules), None)
     if extra is None:
         return f"{library} is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom"
     gpu = "; with CUDA, gpu in place of cpu" if extra == "cpu" else ""

@@ -31,6 +31,7 @@ from realtime_cropzoom.cli import (
     frames,
     init,
     keys,
+    labels,
     latency,
     listen,
     models,
@@ -59,7 +60,7 @@ from realtime_cropzoom.runtime.signals import Terminated, ignore_further_signals
 
 _IN_FILES = {
     *("run", "demo", "trigger", "latency", "train", "export", "export-deeplabcut", "quantize", "convert", "draw"),
-    *("init", "frames", "evaluate", "pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
+    *("init", "frames", "labels", "evaluate", "pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
 }
 """Commands whose result is in files. The result of the others is what they print."""
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
@@ -183,6 +184,7 @@ def _parser() -> Parser:
         offline,
         init,
         frames,
+        labels,
         train,
         evaluate,
         quantize,

@@ -17,7 +17,7 @@ GROUPS = {
     "before an experiment": ("cameras", "check", "calibrate", "zones", "latency", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
-    "your own animal": ("init", "frames", "train", "evaluate"),
+    "your own animal": ("init", "frames", "labels", "train", "evaluate"),
     "models": ("models", "export", "export-deeplabcut", "quantize"),
 }
 _EXAMPLES = {
@@ -26,12 +26,14 @@ _EXAMPLES = {
     "demo": "cropzoom demo --source synthetic:arena,fps=100,seed=3",
     "cameras": "cropzoom cameras",
     "calibrate": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
-    "rectangle": "cropzoom calibrate rectangle recording.mp4 --corners 60,60 570,50 590,430 45,440 --size-cm 50x38 "
-    "--out arena.yaml",
-    "points": "cropzoom calibrate points recording.mp4 --point 60,60=0,0 --point 570,50=50,0 --point 590,430=50,38 "
-    "--point 45,440=0,38 --out arena.yaml",
-    "scale": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
-    "lens": "cropzoom calibrate lens chessboard.mp4 --board 9x6 --out lens.yaml",
+    "calibrate rectangle": "cropzoom calibrate rectangle recording.mp4 --corners 60,60 570,50 590,430 45,440 "
+    "--size-cm 50x38 --out arena.yaml",
+    "calibrate points": "cropzoom calibrate points recording.mp4 --point 60,60=0,0 --point 570,50=50,0 "
+    "--point 590,430=50,38 --point 45,440=0,38 --out arena.yaml",
+    "calibrate scale": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
+    "calibrate lens": "cropzoom calibrate lens chessboard.mp4 --board 9x6 --out lens.yaml",
+    "labels export": "cropzoom labels export rat_arena --to deeplabcut",
+    "labels import": "cropzoom labels import rat_arena rat_arena/labels/exports/deeplabcut",
     "zones": "cropzoom zones rules.yaml recording.mp4",
     "draw": "cropzoom draw latest --traces",
     "convert": "cropzoom convert latest --to nwb",
@@ -59,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        example = _EXAMPLES.get((self.prog or "").split()[-1])
+        example = _EXAMPLES.get(self.command)
         if example is not None:
             self.epilog = f"example: {example}"
         if example is not None or self.formatter_class is argparse.RawDescriptionHelpFormatter:

@@ -52,6 +52,11 @@ TOGETHER = {
     "unit/sessions/foreign/test_point_tables.py": "sessions/foreign/poses",
     "unit/sinks/test_packet_recorder.py": "sinks/base_recorder sinks/packet_file sources/encoded sources/packet_buffer",
     "unit/sinks/test_recorder.py": "sinks/recording sinks/video_encoder",
+    "unit/labelling/test_importing.py": "labelling/label_sheet labelling/pictures labelling/placing "
+    "labelling/read_label_file",
+    "unit/labelling/test_exporting.py": "labelling/exports/coco labelling/exports/deeplabcut labelling/exports/job "
+    "labelling/exports/sleap labelling/prefill",
+    "unit/labelling/formats/test_coco.py": "labelling/formats/json_text labelling/formats/label_file",
     "unit/messaging/test_time_sync.py": "sinks/time_sync_server",
     "unit/sources/arena/test_source.py": "sources/arena/appearance sources/arena/build sources/arena/cable "
     "sources/arena/camera_angle sources/arena/drawing sources/arena/floor sources/arena/jumps sources/arena/motion "

@@ -1,4 +1,4 @@
-"""Predictions of DeepLabCut as ``.h5``: a table of pandas, read without pandas.
+"""Tables of DeepLabCut as ``.h5``, as pandas saves them, read without pandas: predictions, and labels of images.
 
 pandas keeps the names of the columns as a pickle, which can run any code when it is loaded. Here its few instructions
 for texts, numbers, lists and tuples are read one by one; any other is refused.
@@ -6,9 +6,10 @@ for texts, numbers, lists and tuples are read one by one; any other is refused.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from pickletools import genops
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,27 @@ from realtime_cropzoom.errors import DataError, quoted, shorten
 from realtime_cropzoom.sessions.foreign.poses import MAX_VALUES, Poses
 from realtime_cropzoom.types import Float64
 
-_KEY = "df_with_missing"
-"""Name under which DeepLabCut saves its table."""
+_KEYS = ("df_with_missing", "keypoints")
+"""Names under which DeepLabCut saves its table; the second one is that of older versions of its labelling tool."""
 _COORDS = ("x", "y", "likelihood")
-_Table: TypeAlias = tuple[list[Any], npt.NDArray[Any], Float64]
-"""(scorer, bodypart, coord) of each column, number of each frame, and (n, columns) numbers."""
+_DEPTHS = (3, 4)
+"""Number of levels of the columns: scorer, individuals if there are several animals, bodyparts, coords."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A table of DeepLabCut."""
+
+    columns: list[tuple[str, ...]]
+    """scorer, bodypart, coord of each column; with several animals the individual comes second."""
+    index: list[Any]
+    """Of each row: the number of its frame, the path of its image, or the parts of that path as a tuple."""
+    numbers: Float64
+    """(rows, columns)."""
 
 
 def read(path: Path, file: Any) -> Poses:
-    """Read a table that DeepLabCut has saved, or ``cropzoom convert --to h5``.
+    """Read predictions that DeepLabCut has saved, or ``cropzoom convert --to h5``.
 
     Args:
         path: The file, for error texts.
@@ -34,44 +47,73 @@ def read(path: Path, file: Any) -> Poses:
     Raises:
         DataError: if it is no such table, or has several animals.
     """
-    group = file.get(_KEY)
+    table = read_table(path, file)
+    if len(table.columns[0]) != 3:
+        raise DataError(f"{path} has several animals; expected predictions as of one animal. Save them as CSV")
+    return _poses(path, [column[1:] for column in table.columns], np.asarray(table.index), table.numbers)
+
+
+def read_table(path: Path, file: Any) -> Table:
+    """Read any table that DeepLabCut has saved. Nothing in it is unpickled.
+
+    Args:
+        path: The file, for error texts.
+        file: The open HDF5 file.
+
+    Raises:
+        DataError: if it is no such table.
+    """
+    group = next((file[key] for key in _KEYS if key in file), None)
     try:
         if group is not None and "table" in group:
-            labels, index, numbers = _of_table(group)
+            table = _of_table(group)
         elif group is not None and "block0_values" in group:
-            labels, index, numbers = _of_fixed(group)
+            table = _of_fixed(group)
         else:
-            raise ValueError(f"no table {_KEY}")
-        if numbers.shape != (len(index), len(labels)):
-            raise ValueError(f"numbers of shape {numbers.shape}")
-        columns = [(bodypart, coord) for _, bodypart, coord in labels]
-        if not all(isinstance(part, str) for label in labels for part in label):
+            raise ValueError(f"no table {_KEYS[0]}")
+        if table.numbers.shape != (len(table.index), len(table.columns)) or not table.columns:
+            raise ValueError(f"numbers of shape {table.numbers.shape}")
+        if {len(column) for column in table.columns} not in ({depth} for depth in _DEPTHS):
+            raise ValueError(f"names of {len(table.columns[0])} levels")
+        if not all(isinstance(part, str) for column in table.columns for part in column):
             raise ValueError("names that are no text")
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{path}: expected a table of DeepLabCut with scorer, bodyparts and coords, as of one animal, or an "
-            f"analysis file of SLEAP; got another file ({shorten(str(error))}). Save the predictions as CSV"
+            f"{path}: expected a table of DeepLabCut with scorer, bodyparts and coords, or an "
+            f"analysis file of SLEAP; got another file ({shorten(str(error))}). Save it as CSV"
         ) from error
-    return _poses(path, columns, index, numbers)
+    return table
 
 
-def _of_table(group: Any) -> _Table:
+def _of_table(group: Any) -> Table:
     """Read pandas' format ``table``, which analyze_videos writes."""
     table = group["table"]
     axes = _plain(bytes(group.attrs["non_index_axes"]))
-    labels = [label for axis, found in axes if axis == 1 for label in found]
-    _check_size(len(table) * len(labels))
-    return labels, np.asarray(table["index"]), np.asarray(table["values_block_0"], np.float64)
+    columns = [tuple(label) for axis, found in axes if axis == 1 for label in found]
+    _check_size(len(table) * len(columns))
+    return Table(columns, _texts(table["index"]), np.asarray(table["values_block_0"], np.float64))
 
 
-def _of_fixed(group: Any) -> _Table:
-    """Read pandas' format ``fixed``, which cropzoom writes."""
-    levels = []
-    for level in range(int(group.attrs["block0_items_nlevels"])):
-        names = [text.decode("utf-8") for text in group[f"block0_items_level{level}"][()]]
-        levels.append([names[code] for code in group[f"block0_items_label{level}"][()]])
+def _of_fixed(group: Any) -> Table:
+    """Read pandas' format ``fixed``, which cropzoom and DeepLabCut's labelling tools write."""
+    columns = _levels(group, "block0_items")
     _check_size(group["block0_values"].size)
-    return list(zip(*levels, strict=True)), np.asarray(group["axis1"]), np.asarray(group["block0_values"], np.float64)
+    index = _levels(group, "axis1") if "axis1_level0" in group else _texts(group["axis1"][()])
+    return Table(columns, index, np.asarray(group["block0_values"], np.float64))
+
+
+def _levels(group: Any, name: str) -> list[tuple[str, ...]]:
+    """Return the entries of an axis of several levels."""
+    levels = []
+    for level in range(int(group.attrs[f"{name}_nlevels"])):
+        texts = _texts(group[f"{name}_level{level}"][()])
+        levels.append([texts[code] for code in group[f"{name}_label{level}"][()]])
+    return list(zip(*levels, strict=True))
+
+
+def _texts(values: npt.NDArray[Any]) -> list[Any]:
+    """Return numbers as they are, and bytes as text."""
+    return [value.decode("utf-8") if isinstance(value, bytes) else value for value in np.asarray(values).tolist()]
 
 
 def _check_size(count: int) -> None:
@@ -79,7 +121,7 @@ def _check_size(count: int) -> None:
         raise ValueError(f"{count} numbers")
 
 
-def _poses(path: Path, columns: list[tuple[str, str]], index: Any, numbers: Float64) -> Poses:
+def _poses(path: Path, columns: list[tuple[str, ...]], index: Any, numbers: Float64) -> Poses:
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
         raise DataError(f"{path} has two keypoints with the name {quoted(twice[0])}; rename one of them")
