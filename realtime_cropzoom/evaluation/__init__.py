@@ -5,7 +5,7 @@ In reading order:
 * ``truth``: which labelled frames are judged.
 * ``still``: what the models find in them.
 * ``results``, ``measures``, ``judgement``: the numbers.
-* ``findings``: what they mean, in sentences.
+* ``findings``, ``what_to_label``: what they mean, in sentences.
 * ``report``, ``page``, ``svg``, ``worst``: the report, its style, its charts and its pictures.
 * ``session``, ``session_findings``: a session, with and without labels.
 * ``evaluate``, ``files``: the whole evaluation of a project, and what it writes.

@@ -27,7 +27,7 @@ svg{width:100%;max-width:640px;display:block;font-family:inherit}
 code{background:#f1f1f1;padding:1px 4px;overflow-wrap:anywhere}
 .worst{display:grid;grid-template-columns:repeat(4,1fr);gap:8px}
 figure{margin:0}figure img{width:100%;display:block}figcaption{font-size:12px;color:#444;overflow-wrap:anywhere}
-.dot{display:inline-block;width:11px;height:11px;border-radius:50%;margin:0 4px 0 10px}
+.key{white-space:nowrap}.dot{display:inline-block;width:11px;height:11px;border-radius:50%;margin:0 4px 0 10px}
 li{margin:3px 0}
 @page{size:A4;margin:14mm}
 @media print{body{margin:0;max-width:none;padding:0;font-size:12px}

@@ -20,6 +20,7 @@ from realtime_cropzoom.evaluation.page import escaped, sentence, sentences, whol
 from realtime_cropzoom.evaluation.session import SessionFacts
 from realtime_cropzoom.evaluation.session_findings import session_lines, session_signs
 from realtime_cropzoom.evaluation.svg import ErrorRow, calibration_chart, error_chart, pck_chart, state_strip
+from realtime_cropzoom.evaluation.what_to_label import exchanged, what_to_label
 from realtime_cropzoom.evaluation.worst import worst_pictures
 from realtime_cropzoom.inference.pose_quality import percent
 from realtime_cropzoom.plots.overlay import palette
@@ -104,7 +105,7 @@ def _numbers(judged: Judgement) -> str:
 def _to_do(report: Report) -> str:
     judged, parts, advice = report.judged, [], list[str]()
     if judged is not None:
-        advice += findings.what_to_label(judged)
+        advice += what_to_label(judged)
         if judged.comparison is not None:
             parts.append(f"<h2>Compared with the models before</h2>{sentences([findings.compared(judged.comparison)])}")
     if report.facts is not None:
@@ -171,10 +172,7 @@ def _tables(judged: Judgement) -> str:
         errors = {f"{name}: found in {each.tracked} of {pluralize(each.frames, 'frame')}": each.errors
                   for name, each in judged.by_recording.items()}  # fmt: skip
         parts.append(f"<p></p>{_table('recording', errors, judged.body_px)}")
-    lines = []
-    for swap in judged.swaps:
-        one, other = (judged.names[k] for k in swap.pair)
-        lines.append(f"{one} and {other} exchanged: {swap.swapped} of {pluralize(swap.count, 'frame')}")
+    lines = [exchanged(judged, swap) for swap in judged.swaps]
     if judged.detector.count:
         lines.append(
             f"The detector's own keypoints, which place the box: median error {_px(judged.detector.median_px)}, 95 % "
@@ -202,7 +200,7 @@ def _worst(judged: Judgement) -> str:
         caption = escaped(f"{image}: {error}{state}")
         figures.append(f'<figure><img src="{frame.picture}" alt=""><figcaption>{caption}</figcaption></figure>')
     dots = "".join(
-        f'<span class=dot style="background:rgb({r},{g},{b})"></span>{escaped(name)}'
+        f'<span class=key><span class=dot style="background:rgb({r},{g},{b})"></span>{escaped(name)}</span> '
         for name, (r, g, b) in zip(judged.names, palette(len(judged.names)), strict=True)
     )
     return (

@@ -115,7 +115,8 @@ def calibration_chart(bins: Sequence[CalibrationBin], few: int) -> str:
     for i, each in enumerate(bins):
         x, base = left + i * step, top + height
         parts.append(_text(x + step / 2, base + 16, f"{each.low:g} to {each.high:g}", "middle"))
-        parts.append(_text(x + step / 2, base + 31, f"n = {each.count}", "middle"))
+        counted = f"{each.right} of {each.count}" if each.count else "none"
+        parts.append(_text(x + step / 2, base + 31, counted, "middle"))
         if each.count:
             tall = height * each.share
             parts.append(_rect(x + step * 0.2, base - tall, step * 0.6, tall, _MAIN if each.count >= few else _SOFT))

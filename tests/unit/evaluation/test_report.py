@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime_cropzoom.evaluation.findings import Word, verdict, what_to_label
+from realtime_cropzoom.evaluation.findings import Word, verdict
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.report import Report, report_html
 from realtime_cropzoom.evaluation.results import Results, errors_text, read_errors
 from realtime_cropzoom.evaluation.svg import nice_ticks
 from realtime_cropzoom.evaluation.truth import Truth
+from realtime_cropzoom.evaluation.what_to_label import what_to_label
 from realtime_cropzoom.types import Float64
 
 _NAMES = ("<nose>", "ear&l", "ear_r", 'tail"base')
@@ -135,6 +136,26 @@ def test_what_to_label_next_names_what_stands_out_and_nothing_else(tmp_path: Pat
     assert line.startswith("recording <b>: median 9.0 px")
     (line,) = what_to_label(_judged(tmp_path, np.full((12, 4), 3.0), tracked=11 / 12))
     assert line.startswith("recording <b>: the animal was not found in 1 of 6 frames")
+
+
+def test_frames_that_look_alike_are_named_by_their_look(tmp_path: Path) -> None:
+    off = np.full((12, 4), 3.0)
+    off[:4] = 9.0
+    judged = _judged(tmp_path, off)
+    judged.results.light[:] = np.arange(12) * 20.0
+    assert [line.partition(":")[0] for line in what_to_label(judged)] == ["dark frames"]
+
+
+def test_exchanged_ears_are_named_with_their_number(tmp_path: Path) -> None:
+    judged = _judged(tmp_path, np.zeros((12, 4)))
+    judged.results.found[:5, [1, 2]] = judged.results.found[:5, [2, 1]]
+    lines = what_to_label(judged)
+    assert any(line.startswith("left and right: ear&l and ear_r exchanged in 5 of 12 frames") for line in lines)
+
+
+def test_models_that_are_wrong_everywhere_need_more_than_single_frames(tmp_path: Path) -> None:
+    lines = what_to_label(_judged(tmp_path, np.full((12, 4), 30.0)))
+    assert lines[0].startswith("the error is large everywhere")
 
 
 def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:
