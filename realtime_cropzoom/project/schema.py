@@ -65,10 +65,12 @@ class Training(_Part):
         default="auto", description="side of the box around the animal, in pixels of the frame; auto: from the labels"
     )
     detector_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
-        default="auto", description="side of the small picture that the detector sees, in pixels, or auto"
+        default="auto",
+        description="longer side of the small picture that the detector sees: a multiple of 32 pixels, or auto",
     )
     pose_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
-        default="auto", description="side of the picture of the box that the pose model sees, in pixels, or auto"
+        default="auto",
+        description="side of the picture of the box that the pose model sees: a multiple of 32 pixels, or auto",
     )
     empty_frames: Literal["ignore", "no_animal"] = Field(
         default="ignore", description="frames without any label: ignore, or no_animal if they show none"
