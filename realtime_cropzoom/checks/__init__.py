@@ -1,1 +1,1 @@
-"""What ``cropzoom check`` tries before an experiment."""
+"""What ``cropzoom check`` tries before an experiment, and ``doctor``: why the animal is not found."""

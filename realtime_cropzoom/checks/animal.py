@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
+from realtime_cropzoom.checks.looking import Looker
 from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.inference.box_size import BoxSizeCheck
-from realtime_cropzoom.inference.boxes import whole_image
+from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.pose_quality import PoseQuality, as_sentences, misfit_lines, quality_lines
-from realtime_cropzoom.inference.presence import JudgeLimits, PoseJudge
 from realtime_cropzoom.pipeline.startup import check_crop_size
-from realtime_cropzoom.types import FrameMeta, State
+from realtime_cropzoom.types import State
 
 _FRAMES = 12
 """Number of frames that are checked. A model may need half a second for each."""
@@ -33,27 +31,20 @@ def check_animal(models: CheckedModels) -> CheckResult | None:
     try:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
-        rule = models.settings.box_rule(detector.keypoint_names, pose.manifest)
+        looker = Looker(models.settings, Models(detector, pose))
     except ConfigError:  # check_models reports it
         return None
-    quality, judge = PoseQuality(pose.keypoint_names), PoseJudge(JudgeLimits(pose.presence, math.inf))
-    sizes, too_large = BoxSizeCheck(None), None
-    for index, image in enumerate(samples[:: max(1, len(samples) // _FRAMES)]):
-        seen = detector.predict_still(image, whole_image(image))
-        box = rule.box(seen) if detector.presence.is_sharp(seen) else None
-        if box is not None:
-            too_large = sizes.add(box.w, seen) or too_large
-        found = None if box is None else pose.predict_still(image, box)
-        if box is None or found is None or found.spoilt:
-            quality.add(State.SEARCHING, None, None)
-            continue
-        doubt = judge.doubt(FrameMeta(index, 0, None, 0, segment=index), box, found)  # no jumps: frames were left out
-        quality.add(State.TRACKING if doubt is None else State.SEARCHING, found, doubt)
+    quality, sizes, too_large = PoseQuality(pose.keypoint_names), BoxSizeCheck(None), None
+    for image in samples[:: max(1, len(samples) // _FRAMES)]:
+        look = looker.look(image)
+        if look.box is not None and look.seen is not None:
+            too_large = sizes.add(look.box.w, look.seen) or too_large
+        quality.add(State.TRACKING if look.is_found else State.SEARCHING, look.found, look.doubt)
     return _line(
         quality,
         too_large or sizes.end(),
         shipped=detector.is_shipped or pose.is_shipped,
-        boxes_as_trained=pose.expected_side.is_given(rule.crop_size),
+        boxes_as_trained=looker.rule is not None and pose.expected_side.is_given(looker.rule.crop_size),
     )
 
 

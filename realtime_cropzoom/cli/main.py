@@ -2,6 +2,7 @@
 
 =====  ================================================================================================
 0      done
+1      doctor: something was found that hinders
 2      bad input, or the run failed; one line says why
 3      the run ended, but something is missing: a truncated file, rows lost to a full disk, failed frames
 128+N  signal N ended it, with everything closed: 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal
@@ -26,6 +27,7 @@ from realtime_cropzoom.cli import (
     check,
     ctl,
     demo,
+    doctor,
     evaluate,
     export_deeplabcut,
     frames,
@@ -178,6 +180,7 @@ def _parser() -> Parser:
         zones,
         latency,
         check,
+        doctor,
         cameras,
         keys,
         models,

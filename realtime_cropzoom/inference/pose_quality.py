@@ -25,7 +25,8 @@ MAX_JUMP_SHARE = 0.05
 """Maximum share of poses with a jump. Above it, the models track another object, or two objects in turn."""
 MAX_LENGTH_SPREAD = 1.0
 """Maximum range of the middle 80 % of body lengths, relative to their median."""
-SHIPPED_ARE_FOR = "The shipped models are for one dark mouse on a light floor, seen from above."
+SHIPPED_KNOW = "one dark mouse on a light floor, seen from above"
+SHIPPED_ARE_FOR = f"The shipped models are for {SHIPPED_KNOW}."
 DO_NOT_FIT = "these models probably do not fit"
 
 _BATCH = 128

@@ -1,0 +1,80 @@
+"""Doctor: samples of a source or a session, the models as they run, the causes, and the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realtime_cropzoom.checks.doctor.causes import find_causes
+from realtime_cropzoom.checks.doctor.finding import Finding
+from realtime_cropzoom.checks.doctor.measure import measure
+from realtime_cropzoom.checks.doctor.report import report_lines, report_values
+from realtime_cropzoom.checks.doctor.samples import take_samples
+from realtime_cropzoom.checks.doctor.session import OfSession
+from realtime_cropzoom.checks.doctor.sheet import draw_sheet
+from realtime_cropzoom.checks.looking import Looker
+from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.inference.model import Models
+from realtime_cropzoom.pipeline.startup import load_models
+from realtime_cropzoom.plots.image_files import write_png
+from realtime_cropzoom.runtime.tuning import usable_cores
+
+_UNLIKELY = 0.5
+"""Likelihood below which a keypoint of models without limits of their own does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the doctor found."""
+
+    findings: tuple[Finding, ...]
+    """What hinders, the most likely cause first; empty if nothing does."""
+    lines: tuple[str, ...]
+    """The report."""
+    values: dict[str, Any]
+    """The same, for JSON."""
+
+
+def examine(
+    settings: Settings,
+    picture: Path,
+    seconds: float,
+    session: OfSession | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Diagnosis:
+    """Find out why the animal is not found, and write a picture of what the models see.
+
+    Args:
+        settings: The source, and the models and boxes of the run.
+        picture: The PNG to write.
+        seconds: Time for which a camera or stream is looked at (s).
+        session: The session whose frames are looked at; None for a source.
+        say: Takes a line about what is done.
+
+    Raises:
+        CropzoomError: if the source or a model cannot be used, or the settings do not fit them.
+    """
+    settings, models = load_models(settings.model_copy(update={"pace": "fast"}), threads=usable_cores())
+    looker = Looker(settings, models, _UNLIKELY)
+    options = settings.source_options()
+    sampled = take_samples(str(settings.source), options, seconds, None if session is None else session.wanted)
+    looker.make_ready((sampled.width, sampled.height))
+    measured = measure(sampled, looker, None if session is None else session.facts, say)
+    findings = find_causes(measured.facts)
+    write_png(picture, draw_sheet(sampled, measured, looker))
+    which = _words(models)
+    return Diagnosis(
+        tuple(findings),
+        tuple(report_lines(sampled, measured.facts, findings, which)),
+        report_values(sampled, measured.facts, findings, which) | {"picture": str(picture)},
+    )
+
+
+def _words(models: Models) -> str:
+    """Return the models in a few words."""
+    both = [model for model in (models.detector, models.pose) if model is not None]
+    if all(model.is_shipped for model in both):
+        return "the shipped models"
+    return " and ".join(str(model.path) for model in both)

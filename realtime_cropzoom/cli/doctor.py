@@ -1,0 +1,156 @@
+"""``cropzoom doctor``: says why an animal is not found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_cropzoom.cli import terminal
+from realtime_cropzoom.cli.common import add_overwrite, add_settings, check_free, say_next, settings_given
+from realtime_cropzoom.cli.values import a_path, a_session, number, some_text
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.runtime.signals import signals_held_back
+from realtime_cropzoom.sessions.latest import LATEST
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.checks.doctor.finding import Finding
+    from realtime_cropzoom.checks.doctor.session import OfSession
+    from realtime_cropzoom.config.settings import Settings
+
+EXIT_FOUND = 1
+"""Exit code if something was found that hinders."""
+_SETTINGS = (
+    *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
+    *("detector_min_sharpness", "pose_min_sharpness", "pose_min_likelihood", "shape_tolerance"),
+    *("provider", "precision", "decoder"),
+    *("camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "open_timeout_s", "read_timeout_s"),
+)
+_EXPLAINED = """\
+cropzoom doctor says why the animal is not found, and what to do.
+
+  cropzoom doctor recording.mp4             with the shipped models
+  cropzoom doctor camera:0 --project rat_arena --seconds 20
+  cropzoom doctor recording.mp4 --detector DIR --pose DIR
+  cropzoom doctor latest                    the newest session, with the models of that run
+
+It looks at some frames, shows them to the models as a run does, and tries what makes the animal be found:
+the same frames inverted, larger, smaller, brighter, … It writes a picture of what the models see.
+Exit code 0 if nothing hinders, 1 if it found a cause, 2 for bad input.
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="say why the animal is not found, and what to do",
+        description=_EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument(
+        "what", type=some_text, metavar="SOURCE",
+        help="video, folder of images, camera:0, rtsp://…; or the folder of a run, or 'latest'",
+    )  # fmt: skip
+    doctor.add_argument("--project", type=a_path, metavar="FOLDER", help="project whose models are used")
+    doctor.add_argument("--source", type=some_text, help="of a session: the recording, if it is not where it was")
+    doctor.add_argument(
+        "--seconds", type=number(1, 3600, "seconds"), default=10.0, metavar="S",
+        help="time for which a camera or stream is looked at (default: 10)",
+    )  # fmt: skip
+    doctor.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
+    doctor.add_argument("--json", action="store_true", help="print findings and numbers as JSON")
+    doctor.add_argument(
+        "--out", type=a_path, metavar="PNG",
+        help="picture to write (default: NAME_doctor.png here, or SESSION/doctor.png, which are replaced)",
+    )  # fmt: skip
+    add_overwrite(doctor)
+    doctor.add_later(lambda: add_settings(doctor, _SETTINGS))
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    check_free(arguments.out, overwrite=arguments.overwrite)
+    with signals_held_back():
+        from realtime_cropzoom.checks.doctor.doctor import examine
+
+    folder = _session_folder(arguments.what)
+    session = None
+    if folder is not None:
+        from realtime_cropzoom.checks.doctor.session import read_of_session
+
+        session = read_of_session(folder, arguments.source)
+    elif arguments.source is not None:
+        raise ConfigError(f"--source: expected a session before it, got {arguments.what}. Leave it out")
+    settings = _settings(arguments, session)
+    picture = arguments.out or _picture(arguments.what, folder)
+    found = examine(settings, picture, arguments.seconds, session, terminal.say)
+    if arguments.json:
+        print(json.dumps(found.values, indent=2, ensure_ascii=False))
+    else:
+        columns = terminal.columns(sys.stdout)
+        print("\n".join(terminal.fold(line, columns) for line in found.lines))
+        print(f"picture: {picture}")
+        _say_next(found.findings, settings, arguments)
+    return EXIT_FOUND if found.findings else 0
+
+
+def _session_folder(what: str) -> Path | None:
+    """Return the session that is given, as folder or pose file; None for a source. Raises DataError."""
+    path = user_path(what)
+    if LATEST in path.parts and not path.exists():
+        return a_session(what)
+    if path.suffix.lower() == ".csv":
+        return path
+    has_tables = path.is_dir() and any(any(path.glob(f"*_{table}.csv")) for table in ("timing", "bbox"))
+    return path if has_tables else None
+
+
+def _settings(arguments: argparse.Namespace, session: OfSession | None) -> Settings:
+    """Return the settings: the flags, then those of the project or the session, then the file. Raises ConfigError."""
+    from realtime_cropzoom.config.resolve import load_settings
+
+    given = {name: value for name, value in settings_given(arguments).items() if name in _SETTINGS}
+    of_models = {} if session is None else dict(session.settings)
+    if arguments.project is not None:
+        of_models = _of_project(arguments.project)
+        if both := {"detector", "pose"} & given.keys():
+            raise ConfigError(f"--project: got --{min(both)} as well, expected one of them. Leave one out")
+    source = session.video if session is not None else arguments.what
+    if {"crop_size", "crop_ratio"} & given.keys():
+        of_models = {name: value for name, value in of_models.items() if name not in ("crop_size", "crop_ratio")}
+    return load_settings({**of_models, **given, "source": source}, arguments.config)
+
+
+def _of_project(folder: Path) -> dict[str, Any]:
+    from realtime_cropzoom.project.folder import load_project
+
+    project = load_project(folder)
+    return {"detector": str(project.detector), "pose": str(project.pose)}
+
+
+def _picture(what: str, session: Path | None) -> Path:
+    """Return the picture to write: in the folder of a session, else here, named as the source."""
+    if session is not None:
+        return session / "doctor.png" if session.is_dir() else session.with_name(f"{session.stem}_doctor.png")
+    path = user_path(what)
+    stem = path.stem if path.exists() else "".join(c if c.isalnum() else "_" for c in what).strip("_")[:60]
+    return Path(f"{stem or 'source'}_doctor.png")
+
+
+def _say_next(findings: tuple[Finding, ...], settings: Settings, arguments: argparse.Namespace) -> None:
+    """Print the command that comes next."""
+    source = str(settings.source)
+    models: list[object] = []
+    if arguments.project is not None:
+        models = ["--project", arguments.project]
+    side = next((finding.crop_size for finding in findings if finding.crop_size is not None), None)
+    if not findings:
+        say_next("run", source, *models)
+    elif findings[0].crop_size is not None:
+        say_next("run", source, *models, "--crop-size", side)
+    elif findings[0].needs_training and arguments.project is None:
+        say_next("init", "my_animal", "--keypoints", "nose,ear_l,ear_r,tail_base")
