@@ -28,6 +28,11 @@ TOGETHER = {
     "plots/calibration_picture",
     "unit/checks/test_checks.py": "checks/animal checks/machine checks/models checks/recording checks/result "
     "checks/source",
+    "unit/checks/doctor/test_causes.py": "checks/doctor/facts checks/doctor/finding checks/doctor/helped "
+    "checks/doctor/pictures",
+    "unit/checks/doctor/test_measure.py": "checks/doctor/experiments checks/doctor/movement checks/doctor/quality "
+    "checks/doctor/sheet checks/looking",
+    "unit/checks/doctor/test_doctor.py": "checks/doctor/report checks/doctor/samples checks/doctor/session cli/doctor",
     "unit/client/test_subscriber.py": "client/base",
     "unit/config/test_settings.py": "config/description config/group config/input_groups config/output_groups "
     "config/overrides config/resolve",

@@ -105,10 +105,6 @@ def _other_channels(image: UInt8, mover: Mover | None, factor: float) -> Iterato
     yield Changed(np.ascontiguousarray(image[:, :, ::-1]))
 
 
-def _mirrored(image: UInt8, mover: Mover | None, factor: float) -> Iterator[Changed]:
-    yield Changed(np.ascontiguousarray(image[:, ::-1]), (-1.0, 1.0), (image.shape[1] - 1.0, 0.0))
-
-
 def _turned(image: UInt8, mover: Mover | None, factor: float) -> Iterator[Changed]:
     height, width = image.shape[:2]
     yield Changed(np.ascontiguousarray(image[::-1, ::-1]), (-1.0, -1.0), (width - 1.0, height - 1.0))
@@ -163,7 +159,6 @@ CHANGES: dict[str, Change] = {
     "light": _levelled,
     "noise": _smoothed,
     "channels": _other_channels,
-    "mirror": _mirrored,
     "turn": _turned,
     "interlacing": _one_field,
     "aspect": _of_other_aspect,
@@ -179,7 +174,7 @@ def first_experiments(facts: Wanted) -> list[Experiment]:
     Args:
         facts: What is known of the frames.
     """
-    families = ["contrast", "light", "noise", "turn", "mirror"]
+    families = ["contrast", "light", "noise", "turn"]
     families += ["channels"] * facts.is_coloured + ["interlacing"] * facts.is_combed
     tried = [Experiment(family) for family in families]
     if facts.aspect_factor is not None:

@@ -26,6 +26,8 @@ from realtime_cropzoom.inference.pose_quality import percent
 
 HELPS_SHARE = 0.5
 """Share of the lost frames in which an experiment must find the animal to name a cause."""
+TURNED_SHARE = 0.8
+"""The same for a turned picture, which changes nothing for most models but what lies at their limits."""
 HELPS_FRAMES = 2
 """Minimum number of those frames."""
 ENOUGH_LOST = 7
@@ -55,7 +57,8 @@ def helped(facts: Facts) -> list[Finding]:
 
 def _helps(facts: Facts, tried: Tried) -> bool:
     """Return whether an experiment names a cause. Frames at the limit are found by any small change."""
-    if tried.found < HELPS_FRAMES or tried.share < HELPS_SHARE:
+    least = TURNED_SHARE if tried.experiment.family == "turn" else HELPS_SHARE
+    if tried.found < HELPS_FRAMES or tried.share < least:
         return False
     return facts.seen.share < HELPS_SHARE or tried.frames >= ENOUGH_LOST or _is_supported(facts, tried)
 
@@ -147,11 +150,6 @@ def _channels(facts: Facts, tried: Tried) -> Finding:
     return Finding("colour order", 1 + tried.share, text, f"{order}, or look how the video was written (BGR for RGB).")
 
 
-def _mirror(facts: Facts, tried: Tried) -> Finding:
-    text = f"The picture is mirrored; {_how_often(tried, 'it is mirrored back')}"
-    return Finding("mirrored", 1 + tried.share, text, "Turn off the mirroring of the camera.")
-
-
 def _turn(facts: Facts, tried: Tried) -> Finding:
     text = f"The picture is upside down for these models; {_how_often(tried, 'it is turned')}"
     return Finding("turned", 1 + tried.share, text, "Turn the camera, or train with frames from all sides.")
@@ -178,7 +176,6 @@ _WORDS: dict[str, Callable[[Facts, Tried], Finding]] = {
     "light": _light,
     "noise": _noise,
     "channels": _channels,
-    "mirror": _mirror,
     "turn": _turn,
     "interlacing": _interlacing,
     "aspect": _aspect,

@@ -124,8 +124,8 @@ def _try(
     lost = [k for k, look in enumerate(looks) if not look.is_found]
     if not lost or 1 - len(lost) / len(samples) >= GOOD_SHARE:
         return (), ()
-    lost = [lost[k] for k in np.unique(np.linspace(0, len(lost) - 1, MOST_FRAMES).round().astype(int))]
     say(f"the animal is not found in {len(lost)} of {len(samples)} frames; trying what makes it be found …")
+    lost = [lost[k] for k in np.unique(np.linspace(0, len(lost) - 1, MOST_FRAMES).round().astype(int))]
     frames = [(samples[k].image, movement.largest[k]) for k in lost]
     results = [(*run_experiment(looker, one, frames, animal_length), one) for one in first_experiments(wanted)]
     if not any(_helps(tried) for tried, _, _ in results):

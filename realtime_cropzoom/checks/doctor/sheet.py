@@ -15,7 +15,6 @@ _NAMES = {
     "light": "brightness stretched",
     "noise": "smoothed",
     "channels": "red and blue exchanged",
-    "mirror": "mirrored",
     "turn": "turned",
     "interlacing": "one half of the rows",
     "aspect": "other shape",
