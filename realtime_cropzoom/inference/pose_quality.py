@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.errors import advise, quoted
+from realtime_cropzoom.inference.manifest import Trained
+from realtime_cropzoom.inference.manifest_words import trained_text
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.types import Float32, Float64, Keypoints, State
 
@@ -27,6 +29,7 @@ MAX_LENGTH_SPREAD = 1.0
 """Maximum range of the middle 80 % of body lengths, relative to their median."""
 SHIPPED_KNOW = "one dark mouse on a light floor, seen from above"
 SHIPPED_ARE_FOR = f"The shipped models are for {SHIPPED_KNOW}."
+OTHER_ANIMALS = "these models were trained on others"
 DO_NOT_FIT = "these models probably do not fit"
 
 _BATCH = 128
@@ -245,6 +248,18 @@ def _folded(line: str) -> str:
 def as_sentences(lines: Sequence[str]) -> str:
     """Join lines into sentences, with one full stop between two of them and none at the end."""
     return " ".join(f"{line[0].upper()}{line[1:].rstrip('.')}." for line in lines).removesuffix(".")
+
+
+def known_words(trained: Trained | None, *, shipped: bool) -> str:
+    """Return what models know, as a part of a sentence.
+
+    Args:
+        trained: What their training looked like; None if they do not say.
+        shipped: Whether they come with the package.
+    """
+    if trained is not None:
+        return f"{'the shipped' if shipped else 'these'} models know {trained_text(trained)}"
+    return f"the shipped models know {SHIPPED_KNOW}" if shipped else OTHER_ANIMALS
 
 
 def nothing_found(summary: Mapping[str, Any]) -> bool:

@@ -203,6 +203,11 @@ class PoseJudge:
         lost = active.state is State.LOST or meta.pts_ns - self._seen_ns > self._lost_after_ns
         return State.LOST if lost else State.COASTING
 
+    @property
+    def seen_ns(self) -> int | None:
+        """Frame time (ns) of the last frame with state ``tracking``; None before the first. Any thread may read it."""
+        return self._seen_ns
+
     def restore(self, seen_ns: int | None) -> None:
         """Continue an earlier pass; ``seen_ns`` is the frame time (ns) of its last ``tracking`` frame, or None."""
         self._seen_ns = seen_ns

@@ -15,6 +15,7 @@ from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.disk_use import DiskUse
 from realtime_cropzoom.pipeline.live_settings import LiveSettings
+from realtime_cropzoom.pipeline.lost_animal import LostAnimal
 from realtime_cropzoom.pipeline.pose import PoseStage, RecordSink
 from realtime_cropzoom.pipeline.recordings import Recordings
 from realtime_cropzoom.pipeline.run_folder import RunFolder
@@ -85,7 +86,7 @@ class StageBuilder:
             if publish is not None and publish.preview is not None:
                 publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
             detect = self._detect_stage(ring, slot, pose)
-            watchdog = self._watchdog(capture, detect, pose, write)
+            watchdog = self._watchdog(capture, detect, pose, write, ring)
             disk = None if publish is None else DiskUse(folder)
             settings = LiveSettings(plan, pose, detect, slot)
             stages = StageSet(
@@ -170,10 +171,12 @@ class StageBuilder:
         return DetectStage(plan.models.detector, reader, slot, self._control, options, pauses)
 
     def _watchdog(
-        self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink
+        self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink, ring: Ring
     ) -> Watchdog | None:
         if self._plan.lockstep:  # there a stage may have to wait for a disk
             return None
         watched = [stage for stage in (detect, pose) if stage is not None]
         limit_s = self._plan.settings.hang_after_s
-        return Watchdog(watched, limit_s, capture.stream, self._control, write, pose.progress)
+        words = self._plan.lost_words()
+        lost = LostAnimal(words, ring, lambda: pose.judge.seen_ns, lambda: pose.counts.captured)
+        return Watchdog(watched, limit_s, capture.stream, self._control, write, pose.progress, lost)

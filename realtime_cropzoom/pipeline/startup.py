@@ -6,6 +6,7 @@ together. It starts no thread and writes no file, so a refusal costs nothing. ``
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 from realtime_cropzoom.calibration.calibration import Calibration, read_calibration
@@ -21,6 +22,7 @@ from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_paths import model_path
 from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule, WholeFrameSchedule
 from realtime_cropzoom.pipeline.detect import DetectOptions
+from realtime_cropzoom.pipeline.lost_animal import LostWords
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
@@ -30,7 +32,7 @@ from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
 from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.sinks.zmq_publisher import PublishOptions
-from realtime_cropzoom.sources.base import SourceInfo
+from realtime_cropzoom.sources.base import SourceInfo, without_password
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
 
 _LOCKSTEP_SLOTS = 8
@@ -131,6 +133,17 @@ class RunPlan:
             encoding=s.encoding,
             urgent=self.urgent,
             max_age_ms=None if self.lockstep else s.max_age_ms,
+        )
+
+    def lost_words(self) -> LostWords:
+        """Return what the run says if it does not find the animal."""
+        both = [model for model in (self.models.detector, self.models.pose) if model is not None]
+        known = (model.manifest.trained for model in both)
+        return LostWords(
+            source=shlex.quote(without_password(self.settings.source or self.info.name)),
+            shipped=all(model.is_shipped for model in both),
+            trained=next((trained for trained in known if trained is not None), None),
+            live=self.info.live,
         )
 
     def csv_options(self) -> CsvOptions:

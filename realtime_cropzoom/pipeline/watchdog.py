@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.pipeline.lag import LagWatch
+from realtime_cropzoom.pipeline.lost_animal import LostAnimal
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 from realtime_cropzoom.types import StreamState
 
@@ -28,6 +29,7 @@ class Watchdog(Stage):
         control: RunControl,
         writer: Stage | None = None,
         progress: Callable[[], tuple[int, int, float]] = lambda: (0, 0, 0.0),
+        lost: LostAnimal | None = None,
     ) -> None:
         """Create the thread without starting it.
 
@@ -39,6 +41,7 @@ class Watchdog(Stage):
             writer: The thread that writes to the disk. A disk may hang for any time; the watchdog only warns.
             progress: Returns the number of captured frames, the number of skipped ones, and the age (ms) of the
                 newest pose.
+            lost: Says that the animal is not found; None to say nothing.
         """
         super().__init__("watchdog", control)
         self._watched = watched
@@ -48,6 +51,7 @@ class Watchdog(Stage):
         self._writer = writer
         self._disk_is_slow = False
         self._progress, self._lag = progress, LagWatch()
+        self._lost = lost
 
     def work(self) -> None:
         """Check until all watched stages have ended, or the run stops."""
@@ -60,6 +64,8 @@ class Watchdog(Stage):
         """Check everything once, at ``at_ns`` (monotonic, ns)."""
         self._check_models(at_ns)
         self._check_stream(at_ns)
+        if self._lost is not None:
+            self._lost.check(at_ns, frames_come=self._last_stream is StreamState.LIVE)
         self._check_disk(at_ns)
         self._check_lag(at_ns)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from realtime_cropzoom.checks.doctor.experiments import Tried
 from realtime_cropzoom.checks.doctor.facts import Facts
 from realtime_cropzoom.errors import advise
-from realtime_cropzoom.inference.manifest_words import trained_text
-from realtime_cropzoom.inference.pose_quality import SHIPPED_KNOW
+from realtime_cropzoom.inference.pose_quality import known_words
 
 PROGRESSIVE = "Set the camera to progressive frames, or deinterlace the video: ffmpeg -i VIDEO -vf yadif OUT.mp4"
 
@@ -36,9 +35,7 @@ class Finding:
 
 def knows(facts: Facts) -> str:
     """Return what the models know, as the end of a sentence."""
-    if facts.trained is not None:
-        return f"these models know {trained_text(facts.trained)}"
-    return f"the shipped models know {SHIPPED_KNOW}" if facts.shipped else "these models were trained on others"
+    return known_words(facts.trained, shipped=facts.shipped)
 
 
 def train(facts: Facts) -> str:
