@@ -151,8 +151,8 @@ def test_the_contrast_says_what_is_measured_and_what_the_models_know() -> None:
     [finding] = find_causes(lost(tried=(tried("contrast", 11),), moving={"contrast": 0.35}))
     assert finding.text == (
         "The contrast is reversed: your animal is brighter than the floor (by 35 %); the shipped models know a dark "
-        "mouse on a bright floor, 115 px long (90–140) in frames of 640×480; of 12 frames in which the models find nothing, "
-        "they find the animal in 11 (92 %) once dark and bright are exchanged"
+        "mouse on a bright floor, 115 px long (90–140) in frames of 640×480; of 12 frames in which the models find "
+        "nothing, they find the animal in 11 (92 %) once dark and bright are exchanged"
     )
     assert finding.advice.startswith("Train your own on frames of it: cropzoom init")
     assert finding.needs_training
