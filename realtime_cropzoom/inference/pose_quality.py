@@ -201,6 +201,7 @@ def misfit_lines(
 def _what_to_do(of: InputKind, *, drawable: bool, doubts_boxes: bool) -> str:
     """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
+    look += " 'cropzoom doctor' says why it is not found." if of is InputKind.VIDEO else ""
     size = "a box about twice as wide as the animal is long"
     box = advise(" Give --crop-size, about twice its length in pixels.", f" It needs {size}.")
     other = advise(

@@ -108,7 +108,7 @@ def test_the_box_is_doubted_only_if_there_was_one_and_its_size_is_not_that_of_th
     ):
         assert "box" not in lines[-1]
         assert "--crop-size" not in lines[-1]
-        assert "Is the animal in the picture? Look with 'cropzoom draw'. Give models for such videos" in lines[-1]
+        assert "Is the animal in the picture? Look with 'cropzoom draw'. 'cropzoom doctor' says why" in lines[-1]
 
 
 def test_sentences_have_one_full_stop() -> None:
