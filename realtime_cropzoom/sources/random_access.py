@@ -119,6 +119,7 @@ class RandomAccessVideo:
 
     def _open(self) -> None:
         self._container = open_container(self.path)
+        self._saw_first = False
         try:
             self._stream: Any = main_stream(self._container, self.path)
         except SourceError:
@@ -213,12 +214,18 @@ class RandomAccessVideo:
         since: int | None = None
         if begin:
             try:
+                if not self._saw_first:
+                    # x264 states its version in the first frame only: without it FFmpeg decodes the 4:4:4 of old ones
+                    # wrongly.
+                    next(self._container.decode(self._stream), None)
+                    self._saw_first = True
                 self._container.seek(int(self._ticks[begin]), stream=self._stream)
             except av.FFmpegError:
                 return
         else:
             self._container.close()
             self._open()
+            self._saw_first = True  # it decodes from there
         counted = 0
         for packet in self._packets():
             if begin and since is None:

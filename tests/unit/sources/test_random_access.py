@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -162,3 +163,17 @@ def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     path.write_text("not a video")
     with pytest.raises(SourceError, match="cannot be read as a video"):
         RandomAccessVideo(path)
+
+
+def test_the_444_of_an_old_x264_is_decoded_as_if_it_were_played(shared_data: Path) -> None:
+    """x264 states its version in the first frame only, and FFmpeg needs it to decode such files."""
+    path, numbers = shared_data / "openfield/videos/m3v1mp4.mp4", (280, 183, 196)
+    with av.open(str(path)) as container:
+        frames = zip(range(max(numbers) + 1), container.decode(video=0), strict=False)
+        played = {n: frame.to_ndarray(format="rgb24") for n, frame in frames if n in numbers}
+    video = RandomAccessVideo(path)
+    try:
+        for number in numbers:
+            assert np.array_equal(video.read(number), played[number])
+    finally:
+        video.close()
