@@ -87,7 +87,9 @@ def import_labels(project: Project, path: Path, options: ImportOptions | None = 
         findings = placer.findings()
         one_each = _one_animal(path, [one for one in placed if one is not None], options.animal)
         taken_over = options.predictions or files[0].tells_predictions
-        labels, more = _tables(project, one_each, names, {} if taken_over else prefill.remembered(project))
+        predictions = {} if taken_over else prefill.remembered(project)
+        doubtful = {image: xy for image, xy in predictions.items() if image not in old}  # others were accepted
+        labels, more = _tables(project, one_each, names, doubtful)
         findings += more
         if not labels:
             raise DataError(_nothing(path, entries, findings))

@@ -15,7 +15,7 @@ from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Box, Float64
 
-MOST = 60
+MOST = 100
 """Maximum number of frames on a sheet."""
 _ROOM = 1.6
 """Side of a tile, as a multiple of the animal's larger span."""

@@ -209,6 +209,7 @@ def test_predictions_that_nobody_corrects_do_not_become_labels(
         assert "3 frames with nothing but the prediction they began with" in finding.text
     taken = import_labels(predicted, back, ImportOptions(predictions=True))
     assert len(taken.merged.new) == 3
+    assert len(import_labels(predicted, back).merged.same) == (2 if program == "sleap" else 5)  # they stay accepted
 
 
 def _save_machine_labels(folder: Path) -> None:
