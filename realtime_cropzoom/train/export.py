@@ -7,6 +7,7 @@ the exported files. Every export is made from it.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import torch
 
 import realtime_cropzoom
 from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.inference.makers.cropzoom import KEY
 from realtime_cropzoom.inference.makers.maker import Precision
 from realtime_cropzoom.inference.manifest import LitposeHeatmaps, Manifest, Role, Stretch, read_manifest
@@ -135,12 +137,14 @@ class Checkpoint:
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint to a model directory."""
+    """Write a checkpoint to a model directory. Raises SinkError if it cannot be written."""
     content = {
         "weights": checkpoint.network.state_dict(),
         "manifest": checkpoint.manifest.to_json(),
     }
-    torch.save(content, directory / FILE)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(directory / FILE, buffer.getvalue(), MAKE_ROOM)
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:

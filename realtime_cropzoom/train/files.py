@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.atomic import write_whole
@@ -91,16 +92,25 @@ def write_pair_of_curves(detector: Path, pose: Path, picture: Path) -> Path:
 def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
     """Draw loss and held-out error over the epochs, and mark the epoch with the smallest error."""
     axes.semilogy(table["epoch"], table["loss"], color="tab:blue")
+    _number_plainly(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss", color="tab:blue")
     if table["held_out_px"].notna().any():
         error_axes = axes.twinx()
         error_axes.semilogy(table["epoch"], table["held_out_px"], color="tab:orange")
+        _number_plainly(error_axes)
         error_axes.set_ylabel("held-out error (frame pixels)", color="tab:orange")
         best = table.iloc[int(table["held_out_px"].argmin())]
         error_axes.plot(best["epoch"], best["held_out_px"], "o", color="tab:orange")
         error_axes.annotate(f"{best['held_out_px']:.2f} px", (best["epoch"], best["held_out_px"]), (0, 8),
                             textcoords="offset points", ha="center", color="tab:orange")  # fmt: skip
+
+
+def _number_plainly(axes: Any) -> None:
+    """Write 0.2, 0.5, 1, 2 and so on at a logarithmic axis, in place of powers of ten."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def write_predictions(

@@ -21,7 +21,8 @@ from typing import Any
 import cv2
 import torch
 
-from realtime_cropzoom.errors import CropzoomError
+from realtime_cropzoom.errors import CropzoomError, error_text
+from realtime_cropzoom.files.atomic import MAKE_ROOM
 from realtime_cropzoom.project.folder import Project, load_project
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.device import find_device
@@ -168,9 +169,17 @@ def main(arguments: Sequence[str]) -> int:
     threading.Thread(target=wait, name="cropzoom-stdin", daemon=True).start()
     try:
         train_role(load_project(Path(folder)), "pose" if role == "pose" else "detector", tell, ended.is_set)
-    except CropzoomError as error:
-        tell(Failed(str(error)))
+    except (CropzoomError, OSError) as error:
+        tell(failure(error))
     return 0
+
+
+def failure(error: CropzoomError | OSError) -> Failed:
+    """Return the message for an error that ends the training."""
+    if isinstance(error, CropzoomError):
+        return Failed(str(error))
+    place = f" {error.filename}" if error.filename else ""
+    return Failed(f"cannot write{place}: {error_text(error)}{MAKE_ROOM}; the training then goes on with --resume")
 
 
 if __name__ == "__main__":

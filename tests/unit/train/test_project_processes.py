@@ -65,7 +65,7 @@ def test_both_are_heard_to_their_end(run: Run) -> None:
     seen: list[tuple[str, Progress]] = []
     lines = run("print('a library prints', flush=True)\n" + FINISH, show=lambda role, p: seen.append((role, p)))
     assert sorted(line.split()[0] for line in lines) == ["detector", "pose"]
-    assert {int(line.split()[2]) for line in lines} == {max(1, len(os.sched_getaffinity(0)) // 2)}
+    assert {int(line.split()[2]) for line in lines} == {project_processes._threads(2)}
     assert sorted(role for role, _ in seen) == ["detector", "pose"]
     assert seen[0][1] == Progress(0.5, 9.0, 1, 2.0, None)
 

@@ -166,6 +166,17 @@ def test_ctrl_c_says_how_to_go_on(project: Project) -> None:
     assert not workers(project)
 
 
+@needs_torch
+def test_a_full_disk_is_one_line_that_says_how_to_go_on() -> None:
+    from realtime_cropzoom.train.project_worker import failure
+
+    assert failure(OSError(28, "No space left on device", "models/training/pose.partial/x.onnx")).text == (
+        "cannot write models/training/pose.partial/x.onnx: No space left on device; free some space, or give another "
+        "folder; the training then goes on with --resume"
+    )
+    assert failure(ConfigError("as it is")).text == "as it is"
+
+
 def never(*_: object) -> None:
     raise AssertionError("nothing is trained")
 
