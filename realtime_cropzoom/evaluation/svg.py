@@ -22,6 +22,8 @@ _NO_STATE = "#ddd"
 _TEXT = 12
 """Font size (px)."""
 _WIDTH = 560
+_SMALLEST_SCALE = 1e-3
+"""Length (pixels) below which a scale shows nothing that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def state_strip(states: Sequence[str]) -> str:
 
 def nice_ticks(most: float, about: int = 5) -> list[float]:
     """Return round numbers from 0 to at least ``most``, about as many as wanted."""
-    most = most if math.isfinite(most) and most > 0 else 1.0
+    most = most if math.isfinite(most) and most > _SMALLEST_SCALE else 1.0
     rough = most / about
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)

@@ -38,7 +38,7 @@ TOGETHER = {
     "config/overrides config/resolve",
     "unit/evaluation/test_evaluate.py": "evaluation/files evaluation/still evaluation/truth",
     "unit/evaluation/test_report.py": "evaluation/findings evaluation/judgement evaluation/page evaluation/results "
-    "evaluation/svg evaluation/what_to_label evaluation/worst",
+    "evaluation/what_to_label evaluation/worst",
     "unit/evaluation/test_session.py": "evaluation/session_findings",
     "unit/filters/test_filters.py": "filters/factory filters/kalman filters/one_euro filters/pose_filter",
     "unit/inference/test_bound_network.py": "inference/device_memory inference/gpu_loading",

@@ -14,7 +14,6 @@ from realtime_cropzoom.evaluation.findings import Word, verdict
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.report import Report, report_html
 from realtime_cropzoom.evaluation.results import Results, errors_text, read_errors
-from realtime_cropzoom.evaluation.svg import nice_ticks
 from realtime_cropzoom.evaluation.truth import Truth
 from realtime_cropzoom.evaluation.what_to_label import what_to_label
 from realtime_cropzoom.types import Float64
@@ -171,11 +170,3 @@ def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:
     assert same.word == "no clear difference"
     now.results.truth.labels[:] += 1.0
     assert Judgement(now.results, earlier=earlier).comparison is None, "the labels were corrected"
-
-
-@pytest.mark.parametrize("most", [0.3, 1.0, 7.2, 12.0, 99.0, 4000.0])
-def test_a_scale_reaches_the_largest_value_in_a_few_round_steps(most: float) -> None:
-    ticks = nice_ticks(most)
-    assert ticks[0] == 0
-    assert most <= ticks[-1] <= 1.6 * most + 1e-9
-    assert 4 <= len(ticks) <= 7

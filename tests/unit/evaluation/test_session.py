@@ -13,7 +13,7 @@ from support.judged_projects import KEYPOINTS, make_project, write_frames, write
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.evaluation import evaluate_session
-from realtime_cropzoom.evaluation.session import open_session, session_facts
+from realtime_cropzoom.evaluation.session import labelled_frames, open_session, session_facts
 from realtime_cropzoom.evaluation.session_findings import session_signs
 from realtime_cropzoom.labelling.frame_table import FrameRow, write_frame_table
 from realtime_cropzoom.project.folder import Project, load_project
@@ -110,6 +110,15 @@ def test_a_recording_of_the_same_name_elsewhere_is_another_one(project: Project,
     rows = [FrameRow(f"frames/film/img{i:08d}.png", "/elsewhere/film.mp4", i, 1) for i in _LABELLED]
     write_frame_table(project, rows)
     assert evaluate_session(project, poses).judged is None
+
+
+def test_frames_of_the_runs_own_recording_are_found_although_it_lacks_some(project: Project, poses: Path) -> None:
+    video = shutil.copy(project.folder / "film.mp4", poses.with_suffix(".mp4"))
+    rows = ["0,0,,0", "1,1,,0", "2,,too_slow,0", *(f"{i},{i - 1},,0" for i in range(3, _FRAMES))]
+    poses.with_name("film_recording.csv").write_text("\n".join(["frame,recorded,dropped,segment", *rows, ""]))
+    table = [FrameRow(f"frames/film/img{i:08d}.png", str(video), i, 1) for i in (1, 2, 30)]
+    frames = labelled_frames(open_session(poses, KEYPOINTS), tuple(table))
+    assert list(frames.values()) == [1, 3, 31]
 
 
 def test_jumps_and_an_animal_of_another_size_are_signs_of_trouble(project: Project, poses: Path) -> None:
