@@ -119,7 +119,7 @@ def _folder(project: Project, program: str, given: Path | None) -> Path:
 def _import(arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.labelling.importing import ImportOptions, import_labels
-        from realtime_cropzoom.labelling.label_sheet import write_label_sheet
+        from realtime_cropzoom.labelling.label_sheet import MOST, write_label_sheet
         from realtime_cropzoom.project.folder import load_project
 
     project = load_project(arguments.project)
@@ -130,6 +130,8 @@ def _import(arguments: argparse.Namespace) -> int:
     for line in _lines(project, arguments.file, done):
         _print(line)
     merged = done.merged
+    if len(merged.labels) > MOST:
+        _print(f"the picture shows {MOST} of them: suspicions first, then what is new or changed")
     print(write_label_sheet(project, merged.labels, done.findings, [*merged.new, *merged.moved_px]))
     say_next("train", arguments.project)
     return 0

@@ -271,3 +271,23 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(__import__("sys").modules, "sleap_io", None)
     with pytest.raises(ConfigError, match=r"--to sleap: sleap_io is not installed; .*\[labels\]"):
         export_labels(project, "sleap", tmp_path / "out")
+
+
+def test_another_reader_reads_what_goes_out(tmp_path: Path) -> None:
+    """sleap-io has readers of its own for both forms. That of COCO computes with 32 bits."""
+    sio: Any = pytest.importorskip("sleap_io", reason="sleap-io is not installed (extra labels)")
+    project = make_project(tmp_path / "p", FRAMES)
+    label(project, some_labels())
+    with zipfile.ZipFile(export(project, "coco", tmp_path / "coco")) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    json_file = tmp_path / "unpacked/annotations/person_keypoints_default.json"
+    found = sio.load_coco(str(json_file), dataset_root=str(tmp_path / "unpacked/images/default"))
+    export(project, "deeplabcut", tmp_path / "dlc")
+    table = sio.load_file(str(tmp_path / "dlc/labeled-data/rat/CollectedData_cropzoom.csv"))
+    for labels, tolerance, names in ((found, 1e-4, ["rat__img00000008.png"]), (table, 0.0, ["img00000008.png"])):
+        frames = {Path(frame.video.filename[frame.frame_idx]).name: frame.instances for frame in labels if len(frame)}
+        (animal,) = frames[names[0]]
+        points = dict(zip(animal.skeleton.node_names, animal.numpy(), strict=True))
+        expected = some_labels()[image("rat", 8)]
+        for name, xy in zip(NAMES, expected, strict=True):
+            assert points[name] == pytest.approx(xy, abs=tolerance, rel=0, nan_ok=True)
