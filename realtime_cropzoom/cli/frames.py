@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.values import a_path, whole
+from realtime_cropzoom.cli.values import a_path, a_session, whole
 from realtime_cropzoom.errors import ConfigError, pluralize
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ cropzoom frames PROJECT RECORDING… picks frames to label: frames that differ.
 
   cropzoom frames rat_arena recordings/*.mp4 --count 20
                                                     20 frames of each recording
-  cropzoom frames rat_arena --count 10              10 further frames of each recording
+  cropzoom frames rat_arena --uncertain sessions/day2 --count 30
+                                                    30 frames of each session where the
+                                                    models are not sure, for the next round
 
 No frame is picked twice, and none that looks like one that was picked.
 """
@@ -43,12 +46,16 @@ def register(commands: Any) -> None:
     )
     frames.add_argument(
         "--count", type=whole(1, _MOST, "frames"), default=20, metavar="N",
-        help="frames of each recording (default: 20)",
+        help="frames of each recording or session (default: 20)",
     )  # fmt: skip
     frames.add_argument(
         "--method", choices=["kmeans", "uniform", "motion"],
         help="kmeans: one frame of each group of frames that look alike; uniform: evenly spaced; motion: evenly "
         "spaced, and where things move (default: kmeans)",
+    )  # fmt: skip
+    frames.add_argument(
+        "--uncertain", type=a_session, nargs="+", metavar="SESSION",
+        help="sessions of 'run', or CSV files of 'pipeline', by the project's models: frames where they are not sure",
     )  # fmt: skip
     frames.set_defaults(command=_frames)
 
@@ -58,8 +65,10 @@ def _frames(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.project.folder import load_project
 
     project = load_project(arguments.project)
-    given = _recordings(project, arguments.recordings)
-    method = arguments.method or "kmeans"
+    if arguments.uncertain and (arguments.recordings or arguments.method):
+        raise ConfigError("--uncertain: got recordings or --method as well, expected sessions alone. Leave them out")
+    given = arguments.uncertain or _recordings(project, arguments.recordings)
+    method = "uncertain" if arguments.uncertain else arguments.method or "kmeans"
     command = [method, str(arguments.count), *(str(path.absolute()) for path in given)]
     plan = unfinished(project, command)
     if plan is None:
@@ -68,7 +77,9 @@ def _frames(arguments: argparse.Namespace) -> int:
         terminal.say("going on with the round that was interrupted")
     with _bar("writing pictures", len(plan.picks)) as done:
         rows = write_round(project, plan, done)
-    _say_counts(plan, arguments.count, len(given), "recording")
+    _say_counts(plan, arguments.count, len(given), "session" if arguments.uncertain else "recording")
+    if arguments.uncertain:
+        print("why: " + ", ".join(f"{n} {cause}" for cause, n in Counter(p.cause for p in plan.picks).most_common()))
     print(f"{pluralize(len(rows), 'picture')} in {arguments.project / 'frames'}, round {rows[0].round}")
     sheet = write_sheet(project, rows, plan)
     print(f"look at them: {arguments.project / 'frames' / sheet.name}")
@@ -86,19 +97,22 @@ def _recordings(project: Project, given: Sequence[Path]) -> list[Path]:
 
 
 def _plan(project: Project, given: Sequence[Path], count: int, method: Any, command: Sequence[str]) -> Plan:
+    what = "sessions" if method == "uncertain" else "recordings"
+    of = f"each of {len(given)} {what}, {count * len(given)} together" if len(given) > 1 else given[0].name
+    terminal.say(f"picking {pluralize(count, 'frame')} of {of}")
+    if method == "uncertain":
+        from realtime_cropzoom.labelling.uncertain import plan_uncertain
+
+        return plan_uncertain(project, given, count, command, _bar)
     from realtime_cropzoom.labelling.differing import plan_differing
 
-    of = f"each of {len(given)} recordings, {count * len(given)} together" if len(given) > 1 else given[0].name
-    terminal.say(f"picking {pluralize(count, 'frame')} of {of}")
     return plan_differing(project, given, count, method, command, _bar)
 
 
 def _say_counts(plan: Plan, count: int, inputs: int, what: str) -> None:
     """Say that there are fewer frames than were asked for, if so."""
     if len(plan.picks) < count * inputs:
-        print(
-            f"{len(plan.picks)} of {count * inputs} frames: the others of the {what}s look like frames that are picked"
-        )
+        print(f"{len(plan.picks)} of {count * inputs} frames: all others of the {what}s look like one that is picked")
 
 
 @contextmanager

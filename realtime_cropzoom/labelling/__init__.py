@@ -7,6 +7,7 @@ Frames to label:
 
 * ``recordings``: videos and folders of images, whose frames are read by number
 * ``small_pictures``, ``picking``, ``differing``: which frames differ
+* ``doubts``, ``uncertain``: where the models are not sure
 * ``rounds``: the pictures of a round as files
 
 Labels from another program, in reading order:

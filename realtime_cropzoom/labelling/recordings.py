@@ -72,10 +72,6 @@ class VideoRecording:
         """See ``Recording.read``."""
         return self._video.read(int(self._played[number]))
 
-    def number_of(self, raw: int) -> int:
-        """Return the number of the frame that ``RandomAccessVideo`` has as ``raw``."""
-        return int(np.searchsorted(self._played, raw))
-
     def count_decoded(self) -> bool:
         """See ``Recording.count_decoded``."""
         if self._video.by_counting:
@@ -122,6 +118,16 @@ def open_recording(path: Path) -> Iterator[Recording]:
         yield recording
     finally:
         recording.close()
+
+
+def number_played(path: Path, raw: int) -> int:
+    """Return the number in a run of the frame that ``RandomAccessVideo`` has as ``raw``.
+
+    Args:
+        path: The video.
+        raw: Number of a frame in the file.
+    """
+    return raw - sum(number < raw for number in read_uncaptured(path))
 
 
 def absolute(path: Path) -> Path:

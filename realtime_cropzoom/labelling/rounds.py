@@ -49,6 +49,8 @@ class Pick(msgspec.Struct, frozen=True):
     """Number of the frame."""
     why: str
     """Why it was picked, in words."""
+    cause: str = ""
+    """The kind of doubt, of frames where the models are not sure."""
     xy: list[tuple[float, float] | None] = []
     """Keypoints that a model found in it, for the contact sheet; empty for none."""
     box: tuple[float, float, int, int] | None = None

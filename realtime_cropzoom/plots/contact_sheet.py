@@ -110,7 +110,7 @@ def _draw_marks(picture: UInt8, tile: Tile, region: Box, scale: float) -> None:
     """Draw box, skeleton and keypoints into the picture of a region, which is ``scale`` times as large."""
     if tile.marked is not None:
         box = tile.marked
-        draw_box(picture, Box(box.x - region.x, box.y - region.y, box.w, box.h), scale)
+        draw_box(picture, Box(box.x - region.x, box.y - region.y, box.w, box.h), scale, line_px=1)
     corner = np.array([region.x, region.y], np.float64)
     if tile.others is not None:
         _draw_keypoints(picture, (tile.others - corner + 0.5) * scale - 0.5, sure=False)

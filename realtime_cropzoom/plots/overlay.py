@@ -107,17 +107,18 @@ def draw_cross(
     cv2.drawMarker(canvas, (x, y), tuple(colour), kind, side, thickness, cv2.LINE_AA)
 
 
-def draw_box(canvas: Any, box: Box, scale: float = 1.0) -> None:
+def draw_box(canvas: Any, box: Box, scale: float = 1.0, line_px: int = 3) -> None:
     """Draw the outline of a box with a dark rim.
 
     Args:
         canvas: Picture (H, W, 3), RGB; changed in place.
         box: The box (frame pixels).
         scale: Canvas pixels per frame pixel.
+        line_px: Thickness of the line without its rim (pixels).
     """
     corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
     outline = np.array([fixed_point(x * scale - 0.5, y * scale - 0.5) for x, y in corners], np.int32)
-    for colour, thickness in ((_RIM, 6), (_BOX, 3)):
+    for colour, thickness in ((_RIM, 2 * line_px), (_BOX, line_px)):
         cv2.polylines(canvas, [outline], True, colour, thickness, cv2.LINE_AA, SHIFT)
 
 

@@ -9,6 +9,7 @@ In reading order:
 * ``latest``: finds the newest session.
 * ``events``: ``load_events``: one table with a row per event.
 * ``table``: ``load_session``: one table with a row per frame.
+* ``review_session``, ``films``: the numbers and the pictures of a session, for whoever looks at it frame by frame.
 * ``compare``: the differences between the poses of two sessions.
 * ``foreign``: prediction files of other programs, which ``compare`` reads.
 * ``convert``, ``nwb``: export to a tidy table, DeepLabCut's H5 or NWB.

@@ -10,7 +10,7 @@ in ``static/``: HTML, CSS and JavaScript modules, without a build step.
 * ``orders``: what a page may order; ``metrics``: the same in numbers, for Prometheus
 * ``app``, ``guard``, ``serve``, ``token_file``, ``browser``: the web server, and who may use it
 * ``live``, ``beside``: what the commands run
-* ``review``: the routes of a finished session; ``review_session``, ``review_events``: its numbers, and what happened;
-  ``review_films``, ``review_pictures``: the picture of each frame
+* ``review``: the routes of a finished session; ``review_events``: what happened in it;
+  ``review_pictures``: the picture of each frame
 * ``rerun_file``: a session for the Rerun viewer
 """

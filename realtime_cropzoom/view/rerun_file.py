@@ -24,11 +24,11 @@ from realtime_cropzoom.errors import ConfigError, SinkError, install_advice
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.plots.overlay import palette
 from realtime_cropzoom.sessions.convert import check_writable, export_path, write_whole
+from realtime_cropzoom.sessions.films import Film, NoPicture, VideoFilm, open_film
+from realtime_cropzoom.sessions.review_session import STATES, ReviewSession
 from realtime_cropzoom.types import Float64, Int64, State
 from realtime_cropzoom.view.review_events import Event, collect_events
-from realtime_cropzoom.view.review_films import Film, NoPicture, VideoFilm, open_film
 from realtime_cropzoom.view.review_pictures import encode_jpeg
-from realtime_cropzoom.view.review_session import STATES, ReviewSession
 
 _PICTURES_PER_S = 5.0
 """Pictures a second where the video itself cannot be put into the file."""

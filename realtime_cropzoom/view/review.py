@@ -24,11 +24,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from realtime_cropzoom.sessions.films import NoPicture
+from realtime_cropzoom.sessions.review_session import MAX_BINS, MAX_ROWS, ReviewSession
 from realtime_cropzoom.view.app import page_routes
 from realtime_cropzoom.view.review_events import Events, collect_events
-from realtime_cropzoom.view.review_films import NoPicture
 from realtime_cropzoom.view.review_pictures import Pictures
-from realtime_cropzoom.view.review_session import MAX_BINS, MAX_ROWS, ReviewSession
 
 _WIDTH = 960
 """Width (pixels) of a picture whose width is not given."""

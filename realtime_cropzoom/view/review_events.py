@@ -18,11 +18,11 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import as_text
 from realtime_cropzoom.sessions.latest import TRIGGERS
+from realtime_cropzoom.sessions.review_session import OUTCOMES, ReviewSession
 from realtime_cropzoom.sources.recording_table import recording_tables
 from realtime_cropzoom.trigger.engine.events import Decision
 from realtime_cropzoom.trigger.process.decision_log import read_decisions
 from realtime_cropzoom.types import State
-from realtime_cropzoom.view.review_session import OUTCOMES, ReviewSession
 from realtime_cropzoom.yaml_file import read_yaml
 
 MOST_OF_A_KIND = 5000

@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 
 from realtime_cropzoom.errors import CropzoomError, one_line
+from realtime_cropzoom.sessions.films import Film, NoPicture, open_film
+from realtime_cropzoom.sessions.review_session import ReviewSession
 from realtime_cropzoom.types import UInt8
-from realtime_cropzoom.view.review_films import Film, NoPicture, open_film
-from realtime_cropzoom.view.review_session import ReviewSession
 
 MAX_WIDTH = 4096
 """Maximum width (pixels) of a picture."""

@@ -13,7 +13,7 @@ TOGETHER = {
     # Commands are tested as users run them: through ``main``, or as processes.
     "unit/cli/test_main.py": "cli/entry cli/parser cli/common cli/calibrate cli/check cli/keys cli/latency cli/train",
     "unit/cli/test_demo.py": "cli/demo_run",
-    "unit/cli/test_frames.py": "labelling/differing labelling/rounds",
+    "unit/cli/test_frames.py": "labelling/differing labelling/rounds labelling/uncertain",
     "unit/messaging/test_security.py": "cli/listen messaging/sockets",
     "unit/trigger/process/test_zone_editor.py": "cli/zones trigger/process/zone_picture",
     "unit/trigger/process/test_process.py": "trigger/process/open_process trigger/process/process_state",
@@ -85,7 +85,7 @@ TOGETHER = {
     "unit/trigger/outputs/test_serial_output.py": "trigger/outputs/serial_link trigger/outputs/simulated_board",
     "unit/trigger/process/test_replay.py": "trigger/process/replay_report",
     "unit/view/test_hub.py": "view/endpoint view/follower",
-    "unit/view/test_review.py": "view/review_events view/review_films view/review_pictures view/review_session",
+    "unit/view/test_review.py": "sessions/films sessions/review_session view/review_events view/review_pictures",
     "unit/view/test_guard.py": "view/serve",
     "unit/cli/test_view.py": "view/live",
     "unit/trigger/rules/test_rules.py": "trigger/rules/schema trigger/rules/validation_errors",

@@ -97,7 +97,7 @@ def test_the_same_video_twice_gives_no_near_duplicates(
     assert frames(folder, short, again, "--count", 20) == 0
     rows = check(load_project(folder))
     assert len({row.frame for row in rows}) == len(rows), "the same frame number is the same picture here"
-    assert f"{len(rows)} of 40 frames: the others" in capfd.readouterr().out
+    assert f"{len(rows)} of 40 frames: all others" in capfd.readouterr().out
 
 
 def test_a_folder_of_images_and_the_recordings_of_the_project(folder: Path, tmp_path: Path) -> None:
@@ -239,6 +239,67 @@ def test_a_typo_in_the_project_file_is_named(
     (line,) = capfd.readouterr().err.splitlines()
     assert "skelton: not a key of a project" in line
     assert "Did you mean 'skeleton'?" in line
+
+
+def poses_of(video: Path, names: tuple[str, ...] = ("nose", "tail")) -> Path:
+    """Write predictions next to a video: sure ones but for three stretches, and say that they were made from it."""
+    header = [f"{row}," + ",".join(cells) for row, cells in (
+        ("scorer", ["x"] * 6),
+        ("bodyparts", [name for name in names for _ in range(3)]),
+        ("coords", ["x", "y", "likelihood"] * 2),
+    )]  # fmt: skip
+    lines = []
+    for index in range(200):
+        x, y = FOOTAGE.blob_at(index)
+        likelihood = 0.1 if index in range(30, 40) else 0.99
+        pose = "" if index in range(80, 90) else f"{x:.1f},{y:.1f},{likelihood},{x + 20:.1f},{y:.1f},{likelihood}"
+        lines.append(f"{index},{pose or ',,,,,'}")
+    poses = video.with_suffix(".csv")
+    poses.write_text("\n".join([*header, *lines]) + "\n")
+    return poses
+
+
+def test_frames_where_the_models_are_not_sure(
+    folder: Path, videos: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    video = FOOTAGE.write(tmp_path / "day 2.mp4", 200, codec="libx264", options={"g": "25", "bf": "2"})
+    session = poses_of(video)
+    capfd.readouterr()
+    assert frames(folder, "--uncertain", session, "--count", 6) == 0
+    rows = check(load_project(folder))
+    assert {row.recording for row in rows} == {str(video)}
+    unlikely = [row for row in rows if row.why.startswith("likelihood 0.10")]
+    lost = [row for row in rows if row.why == "not found since frame 80"]
+    assert unlikely
+    assert lost
+    assert {row.frame for row in unlikely} <= {*range(30, 40)}
+    assert {row.frame for row in lost} <= {*range(80, 90)}
+    assert len(rows) == 6
+    assert np.diff(sorted(row.frame for row in rows)).min() >= 9, "0.3 s apart"
+    shown = capfd.readouterr().out
+    assert "low likelihood" in shown
+    assert "not found" in shown
+    assert frames(folder, "--uncertain", session, "--count", 4) == 0
+    assert len(check(load_project(folder))) > 6
+
+
+def test_a_session_of_other_keypoints_or_without_pictures_is_one_line(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    video = FOOTAGE.write(tmp_path / "a.mp4", 200)
+    session = poses_of(video, ("nose", "ear"))
+    capfd.readouterr()
+    with nothing_changes_in(folder):
+        assert frames(folder, "--uncertain", session) == 2
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+        assert "got a session with the keypoints nose, ear, expected those of the project: nose, tail" in line
+        poses_of(video)
+        video.unlink()
+        assert frames(folder, "--uncertain", session) == 2
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+        assert "there are no pictures of its frames" in line
+        assert frames(folder, video, "--uncertain", session) == 2
+        assert "expected sessions alone" in capfd.readouterr().err
 
 
 def test_frames_of_real_recordings_differ(folder: Path, shared_data: Path) -> None:

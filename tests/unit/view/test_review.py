@@ -21,10 +21,10 @@ from support.sessions import write_poses
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
+from realtime_cropzoom.sessions.films import NoPicture
 from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.view.review import Review, make_review_app
-from realtime_cropzoom.view.review_films import NoPicture
 from realtime_cropzoom.view.serve import in_thread
 
 FOOTAGE = Footage()

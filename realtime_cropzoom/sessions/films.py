@@ -16,11 +16,11 @@ import numpy as np
 from realtime_cropzoom.errors import CropzoomError, DataError, SourceError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import as_text, is_file, user_path
+from realtime_cropzoom.sessions.review_session import ReviewSession
 from realtime_cropzoom.sources.factory import SYNTHETIC
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
 from realtime_cropzoom.sources.recording_table import read_uncaptured, recorded_videos, recording_table_path
 from realtime_cropzoom.types import Int64, UInt8
-from realtime_cropzoom.view.review_session import ReviewSession
 
 Progress = Callable[[float], None]
 """Is called with the share of an index that is read, 0 to 1."""
