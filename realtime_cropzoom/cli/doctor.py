@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 EXIT_FOUND = 1
 """Exit code if something was found that hinders."""
 _SETTINGS = (
-    *("detector", "pose", "crop_size", "crop_ratio", "anchor_keypoints", "min_likelihood", "min_box", "edge"),
+    *(
+        "project",
+        "detector",
+        "pose",
+        "crop_size",
+        "crop_ratio",
+        "anchor_keypoints",
+        "min_likelihood",
+        "min_box",
+        "edge",
+    ),
     *("detector_min_sharpness", "pose_min_sharpness", "pose_min_likelihood", "shape_tolerance"),
     *("provider", "precision", "decoder"),
     *("camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "open_timeout_s", "read_timeout_s"),
@@ -55,7 +65,6 @@ def register(commands: Any) -> None:
         "what", type=some_text, metavar="SOURCE",
         help="video, folder of images, camera:0, rtsp://…; or the folder of a run, or 'latest'",
     )  # fmt: skip
-    doctor.add_argument("--project", type=a_path, metavar="FOLDER", help="project whose models are used")
     doctor.add_argument("--source", type=some_text, help="of a session: the recording, if it is not where it was")
     doctor.add_argument(
         "--seconds", type=number(1, 3600, "seconds"), default=10.0, metavar="S",
@@ -94,7 +103,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         columns = terminal.columns(sys.stdout)
         print("\n".join(terminal.fold(line, columns) for line in found.lines))
         print(f"picture: {picture}")
-        _say_next(found.findings, settings, arguments)
+        _say_next(found.findings, settings)
     return EXIT_FOUND if found.findings else 0
 
 
@@ -110,26 +119,17 @@ def _session_folder(what: str) -> Path | None:
 
 
 def _settings(arguments: argparse.Namespace, session: OfSession | None) -> Settings:
-    """Return the settings: the flags, then those of the project or the session, then the file. Raises ConfigError."""
+    """Return the settings: the flags, then those of the session, then the file. Raises ConfigError."""
     from realtime_cropzoom.config.resolve import load_settings
 
     given = {name: value for name, value in settings_given(arguments).items() if name in _SETTINGS}
     of_models = {} if session is None else dict(session.settings)
-    if arguments.project is not None:
-        of_models = _of_project(arguments.project)
-        if both := {"detector", "pose"} & given.keys():
-            raise ConfigError(f"--project: got --{min(both)} as well, expected one of them. Leave one out")
+    if given.keys() & {"project", "detector", "pose"}:
+        of_models = {name: value for name, value in of_models.items() if name not in ("detector", "pose")}
     source = session.video if session is not None else arguments.what
     if {"crop_size", "crop_ratio"} & given.keys():
         of_models = {name: value for name, value in of_models.items() if name not in ("crop_size", "crop_ratio")}
     return load_settings({**of_models, **given, "source": source}, arguments.config)
-
-
-def _of_project(folder: Path) -> dict[str, Any]:
-    from realtime_cropzoom.project.folder import load_project
-
-    project = load_project(folder)
-    return {"detector": str(project.detector), "pose": str(project.pose)}
 
 
 def _picture(what: str, session: Path | None) -> Path:
@@ -141,16 +141,14 @@ def _picture(what: str, session: Path | None) -> Path:
     return Path(f"{stem or 'source'}_doctor.png")
 
 
-def _say_next(findings: tuple[Finding, ...], settings: Settings, arguments: argparse.Namespace) -> None:
+def _say_next(findings: tuple[Finding, ...], settings: Settings) -> None:
     """Print the command that comes next."""
     source = str(settings.source)
-    models: list[object] = []
-    if arguments.project is not None:
-        models = ["--project", arguments.project]
+    models: list[object] = [] if settings.project is None else ["--project", settings.project]
     side = next((finding.crop_size for finding in findings if finding.crop_size is not None), None)
     if not findings:
         say_next("run", source, *models)
     elif findings[0].crop_size is not None:
         say_next("run", source, *models, "--crop-size", side)
-    elif findings[0].needs_training and arguments.project is None:
+    elif findings[0].needs_training and settings.project is None:
         say_next("init", "my_animal", "--keypoints", "nose,ear_l,ear_r,tail_base")

@@ -157,7 +157,7 @@ def _turn(facts: Facts, tried: Tried) -> Finding:
 
 def _interlacing(facts: Facts, tried: Tried) -> Finding:
     text = f"The video is interlaced, every second row is of another time; {_how_often(tried, 'one half is shown')}"
-    return Finding("interlacing", 1 + tried.share, text, PROGRESSIVE)
+    return Finding("interlacing", 1 + tried.share, text, f"{PROGRESSIVE}.")
 
 
 def _aspect(facts: Facts, tried: Tried) -> Finding:
