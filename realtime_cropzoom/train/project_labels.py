@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_cropzoom.errors import DataError, listed, quoted
+from realtime_cropzoom.errors import DataError, listed, pluralize, quoted
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import labels_outside
 from realtime_cropzoom.train.dataset import LabelledFrame, read_frames
@@ -116,8 +116,8 @@ def _notes(labels: ProjectLabels, project: Project) -> list[str]:
         notes.append(f"labelled in few frames, so not well known: {listed(rare)}")
     if labels.empty and project.file.training.empty_frames == "ignore":
         notes.append(
-            f"{len(labels.empty)} frames have no label and are not used. If they show no animal, let training learn "
-            "that: set training.empty_frames to no_animal in project.yaml"
+            f"{pluralize(len(labels.empty), 'frame')} without any label: not used. If they show no animal, let "
+            "training learn that: set training.empty_frames to no_animal in project.yaml"
         )
     if not project.symmetric_pairs:
         notes.append(

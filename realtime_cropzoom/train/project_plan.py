@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, pluralize
 from realtime_cropzoom.project.schema import Training
 from realtime_cropzoom.train.verdict import animal_lengths
 from realtime_cropzoom.types import Float32
@@ -182,8 +182,8 @@ def _sentences(animal: Animal, crop: int, pose: int, detector: tuple[int, int]) 
     ]
     if animal.other_sizes:
         lines.append(
-            f"{animal.other_sizes} frames have another size than {width}x{height}: that is fine, as long as the animal "
-            "is about as long in them"
+            f"{pluralize(animal.other_sizes, 'frame')} of another size than {width}x{height}: that is fine, as long as "
+            "the animal is about as long there"
         )
     if crop < 1.1 * animal.long_px:
         lines.append(

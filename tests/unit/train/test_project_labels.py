@@ -49,7 +49,7 @@ def test_labelled_and_empty_frames_are_told_apart(make: Make) -> None:
     assert read.sizes == [(64, 48)] * 11
     notes = " / ".join(read.notes)
     assert "11 labelled frames are few" in notes
-    assert "1 frames have no label and are not used. If they show no animal, let training learn that" in notes
+    assert "1 frame without any label: not used. If they show no animal, let training learn that" in notes
     assert "names no symmetric keypoints" in notes
 
 

@@ -86,7 +86,7 @@ def test_a_side_that_the_network_cannot_have_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("animal", "training", "said"),
     [
-        (Animal(100, 90, 110, 20, (640, 480), 7), AUTO, "7 frames have another size than 640x480"),
+        (Animal(100, 90, 110, 20, (640, 480), 7), AUTO, "7 frames of another size than 640x480"),
         (Animal(40, 30, 50, 10, (3840, 2160), 0), AUTO, "the detector sees it only 4 px long. Move the camera closer"),
         (
             Animal(100, 90, 210, 20, (640, 480), 0),
