@@ -32,6 +32,7 @@ _EXAMPLES = {
     "--point 590,430=50,38 --point 45,440=0,38 --out arena.yaml",
     "calibrate scale": "cropzoom calibrate scale recording.mp4 --px-per-cm 12.5 --out arena.yaml",
     "calibrate lens": "cropzoom calibrate lens chessboard.mp4 --board 9x6 --out lens.yaml",
+    "labels": "cropzoom labels export rat_arena --to sleap",
     "labels export": "cropzoom labels export rat_arena --to deeplabcut",
     "labels import": "cropzoom labels import rat_arena rat_arena/labels/exports/deeplabcut",
     "zones": "cropzoom zones rules.yaml recording.mp4",
