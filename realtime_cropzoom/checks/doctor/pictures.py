@@ -30,6 +30,8 @@ BLOCKS = 5.0
 """Steps at the borders of blocks relative to those inside, from which compression is strong."""
 SIZE_RANGE = (0.6, 1.7)
 """Accepted length of an animal, relative to the shortest and longest 5 % of the training."""
+DARK_ANIMALS = (-1.0, -0.5, 0.0)
+"""Contrast of the animals that the shipped models know, if they do not say it."""
 DARK, DARK_FROM, BRIGHT = 0.12, 0.25, 0.9
 """Mean gray that is too dark by itself, that is dark, and that is too bright."""
 CLIPPED_SHARE = 0.3
@@ -144,9 +146,9 @@ def other_size(facts: Facts) -> Finding | None:
 def other_contrast(facts: Facts) -> Finding | None:
     """What moves is brighter than the floor, and the animals of the training are darker, or the other way round."""
     contrast, trained = facts.moving.contrast, facts.trained
-    if contrast is None or abs(contrast) < MIN_CONTRAST or trained is None:
+    if contrast is None or abs(contrast) < MIN_CONTRAST or (trained is None and not facts.shipped):
         return None
-    low, _, high = trained.contrast
+    low, _, high = DARK_ANIMALS if trained is None else trained.contrast
     if (contrast > 0) == (high > 0) or (contrast < 0) == (low < 0):
         return None
     how = "brighter" if contrast > 0 else "darker"

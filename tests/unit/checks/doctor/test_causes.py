@@ -195,3 +195,11 @@ def test_an_own_model_is_trained_again_and_not_made_anew() -> None:
     [finding] = find_causes(replace(lost(), shipped=False, trained=None))
     assert "cropzoom frames PROJECT VIDEO" in finding.advice
     assert "cropzoom init" not in finding.advice
+
+
+def test_shipped_models_that_do_not_say_it_know_dark_animals_and_own_models_are_not_guessed() -> None:
+    bright = replace(lost(moving={"contrast": 0.4}), trained=None)
+    assert causes(bright) == ["contrast"]
+    assert causes(replace(bright, shipped=False)) == ["unknown animal"]
+    both = replace(TRAINED, contrast=(-0.5, 0.1, 0.6))
+    assert causes(replace(bright, trained=both)) == ["unknown animal"]
