@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,5 +202,5 @@ def test_shipped_models_that_do_not_say_it_know_dark_animals_and_own_models_are_
     bright = replace(lost(moving={"contrast": 0.4}), trained=None)
     assert causes(bright) == ["contrast"]
     assert causes(replace(bright, shipped=False)) == ["unknown animal"]
-    both = replace(TRAINED, contrast=(-0.5, 0.1, 0.6))
+    both = msgspec.structs.replace(TRAINED, contrast=(-0.5, 0.1, 0.6))
     assert causes(replace(bright, trained=both)) == ["unknown animal"]
