@@ -136,17 +136,18 @@ def test_a_killed_training_leaves_no_process_and_goes_on(project: Project, capfd
     killed = begin(project)
     wait_for(state.exists)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     wait_for(lambda: not workers(project))
     assert not project.pose.exists()
 
     assert main(["train", str(project.folder)]) == 2
     refused = capfd.readouterr().err
     assert "was interrupted, or still runs. Go on with: cropzoom train '" in refused
-    assert state.exists(), "nothing is lost"
+    staged = TrainingFolder(project).is_staged("pose")  # on a slow machine it may have been at its end
+    assert state.exists() or staged, "nothing is lost"
 
     assert main(["train", str(project.folder), "--resume"]) == 0
-    assert "pose: goes on after epoch " in capfd.readouterr().err
+    assert staged or "pose: goes on after epoch " in capfd.readouterr().err
     rows = (project.pose / "loss.csv").read_text().splitlines()[1:]
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, len(rows) + 1)), "all epochs, also those before"
 
@@ -163,7 +164,7 @@ def test_ctrl_c_says_how_to_go_on(project: Project) -> None:
         "cropzoom: stopped",
         f"Go on with: cropzoom train '{project.folder}' --resume",
     ]
-    assert not workers(project)
+    wait_for(lambda: not workers(project))
 
 
 @needs_torch
