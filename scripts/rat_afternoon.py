@@ -32,6 +32,8 @@ SKELETON = "nose-ear_l,nose-ear_r,ear_l-tail_base,ear_r-tail_base"
 AIM = 0.03
 """Median error, as a share of the length of the body."""
 UNSEEN_SEED = 1000
+NOT_FOUND = 3
+"""Exit code of a run that has found the animal in no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def cropzoom(*arguments: object) -> None:
     words = [str(argument) for argument in arguments]
     print("\n$ cropzoom", *words, flush=True)
     begin = time.monotonic()
-    subprocess.run([sys.executable, "-m", "realtime_cropzoom", *words], check=True)
+    done = subprocess.run([sys.executable, "-m", "realtime_cropzoom", *words], check=False)
+    if done.returncode not in (0, NOT_FOUND):
+        raise SystemExit(done.returncode)
     print(f"({time.monotonic() - begin:.0f} s)", flush=True)
 
 
