@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -43,11 +44,8 @@ class Reached:
     film: RatFilm
     errors_px: Float64
     """(T, K); NaN where there is no pose."""
-
-    @property
-    def found(self) -> float:
-        """Share of frames with a pose."""
-        return float(np.isfinite(self.errors_px).any(axis=1).mean())
+    found: float
+    """Share of frames in the state *tracking*."""
 
     def __str__(self) -> str:
         """Return a line of the result."""
@@ -113,7 +111,8 @@ def track(project: Path, film: RatFilm, sessions: Path) -> Reached:
     poses = read_session(session).poses[: len(film.truth), :, :2]
     errors = np.full(film.truth.shape[:2], np.nan)
     errors[: len(poses)] = np.linalg.norm(poses - film.truth[: len(poses)], axis=2)
-    return Reached(film, errors)
+    states = pd.read_csv(next(session.glob("*_bbox.csv")))["state"]
+    return Reached(film, errors, float((states == "tracking").mean()))
 
 
 def cropzoom(*arguments: object) -> None:
