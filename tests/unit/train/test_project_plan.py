@@ -80,7 +80,7 @@ def test_what_the_project_says_is_taken() -> None:
 @pytest.mark.parametrize("name", ["detector_input", "pose_input"])
 def test_a_side_that_the_network_cannot_have_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"training.{name}: got 100, expected a multiple of 32 such as 96"):
-        make_plan(Animal(100, 90, 110, 20, (640, 480), 0), Training(**{name: 100}))
+        make_plan(Animal(100, 90, 110, 20, (640, 480), 0), Training.model_validate({name: 100}))
 
 
 @pytest.mark.parametrize(
