@@ -107,6 +107,22 @@ class EarlierErrors:
         return errors
 
 
+def count_tracked(path: Path) -> tuple[int, int]:
+    """Return in how many of the judged frames a live run trusts the pose, and the number of these frames.
+
+    Args:
+        path: ``errors.csv``.
+
+    Raises:
+        DataError: if it is not such a file.
+    """
+    try:
+        tracking = {row["image"]: row["tracking"] == "yes" for row in Records(path)}
+    except KeyError:
+        raise DataError(f"{path} is not the errors.csv of an evaluation; remove it") from None
+    return sum(tracking.values()), len(tracking)
+
+
 def read_errors(path: Path) -> EarlierErrors:
     """Read ``errors.csv``. Raises DataError if it is not such a file."""
     try:

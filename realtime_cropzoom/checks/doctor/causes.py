@@ -32,13 +32,30 @@ def find_causes(facts: Facts) -> list[Finding]:
     """Return what hinders, the most likely cause first; empty if nothing does."""
     found = [finding for cause in _ALWAYS if (finding := cause(facts)) is not None]
     if facts.seen.share < GOOD_SHARE:
-        found += helped(facts)
+        weak = too_weak(facts)
+        found += helped(facts) if weak is None else [weak]  # weak models find something in any changed picture
         found += [finding for cause in OF_PICTURES if (finding := cause(facts)) is not None]
         named = {finding.cause for finding in found}
         found = [f for k, f in enumerate(found) if f.cause not in {one.cause for one in found[:k]}]
         if not named - {"jumps", "flicker"}:
             found.append(_unknown(facts))
     return sorted(found, key=lambda finding: -finding.weight)
+
+
+def too_weak(facts: Facts) -> Finding | None:
+    """The models of a project fail on its own held-out frames, too."""
+    if facts.held_out is None or facts.held_out[0] >= GOOD_SHARE * facts.held_out[1]:
+        return None
+    found, frames = facts.held_out
+    text = (
+        f"These models are not good enough yet: they find the animal in {found} of {frames} held-out frames of their "
+        "own project, and in this video no better"
+    )
+    advice = (
+        "Label more frames (cropzoom frames PROJECT --uncertain SESSION) and train again, or train for longer "
+        "(training.minutes in project.yaml)."
+    )
+    return Finding("weak models", 2.5, text, advice)
 
 
 def frozen(facts: Facts) -> Finding | None:

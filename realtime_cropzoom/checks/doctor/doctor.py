@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from realtime_cropzoom.checks.doctor.session import OfSession
 from realtime_cropzoom.checks.doctor.sheet import draw_sheet
 from realtime_cropzoom.checks.looking import Looker
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.evaluation.results import count_tracked
+from realtime_cropzoom.files.paths import is_file
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.pipeline.startup import load_models
 from realtime_cropzoom.plots.image_files import write_png
+from realtime_cropzoom.project.folder import load_project
 from realtime_cropzoom.runtime.tuning import usable_cores
 
 _UNLIKELY = 0.5
@@ -62,14 +65,21 @@ def examine(
     sampled = take_samples(str(settings.source), options, seconds, None if session is None else session.wanted)
     looker.make_ready((sampled.width, sampled.height))
     measured = measure(sampled, looker, None if session is None else session.facts, say)
-    findings = find_causes(measured.facts)
+    facts = replace(measured.facts, held_out=_held_out(settings.project))
+    findings = find_causes(facts)
     write_png(picture, draw_sheet(sampled, measured, looker))
     which = _words(models)
     return Diagnosis(
         tuple(findings),
-        tuple(report_lines(sampled, measured.facts, findings, which)),
-        report_values(sampled, measured.facts, findings, which) | {"picture": str(picture)},
+        tuple(report_lines(sampled, facts, findings, which)),
+        report_values(sampled, facts, findings, which) | {"picture": str(picture)},
     )
+
+
+def _held_out(project: str | None) -> tuple[int, int] | None:
+    """Return in how many of a project's held-out frames its models find the animal, and their number, if known."""
+    errors = None if project is None else load_project(project).evaluation_folder / "errors.csv"
+    return count_tracked(errors) if errors is not None and is_file(errors) else None
 
 
 def _words(models: Models) -> str:

@@ -131,6 +131,8 @@ class Facts:
     blocks: float
     """How much larger steps are at the borders of blocks of compression than elsewhere."""
     session: SessionFacts | None = None
+    held_out: tuple[int, int] | None = None
+    """Held-out frames of the project in which its models find the animal, and their number; None if unknown."""
 
     @property
     def length_px(self) -> float | None:

@@ -13,7 +13,7 @@ import pytest
 from realtime_cropzoom.evaluation.findings import Word, verdict
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.report import Report, report_html
-from realtime_cropzoom.evaluation.results import Results, errors_text, read_errors
+from realtime_cropzoom.evaluation.results import Results, count_tracked, errors_text, read_errors
 from realtime_cropzoom.evaluation.truth import Truth
 from realtime_cropzoom.evaluation.what_to_label import what_to_label
 from realtime_cropzoom.types import Float64
@@ -162,6 +162,7 @@ def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:
     csv = tmp_path / "errors.csv"
     csv.write_text(errors_text(before.results))
     earlier = read_errors(csv)
+    assert count_tracked(csv) == (int(before.results.tracking.sum()), 12)
     better = Judgement(now.results, earlier=earlier).comparison
     assert better is not None
     assert (better.word, better.frames, better.before_px, better.now_px) == ("better", 12, 8.0, 3.0)

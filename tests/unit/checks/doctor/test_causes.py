@@ -148,6 +148,17 @@ def test_jumps_of_a_session_count_where_each_pose_is_plausible() -> None:
     assert causes(with_facts(session=replace(session, jumps=0.01))) == []
 
 
+def test_models_that_fail_on_their_own_held_out_frames_are_named_and_no_experiment_counts() -> None:
+    """Weak models find something in any changed picture."""
+    turned = tried("turn", 12)
+    assert causes(lost(tried=(turned,))) == ["turned"]
+    assert causes(lost(tried=(turned,), held_out=(10, 20))) == ["weak models"]
+    assert causes(lost(tried=(turned,), held_out=(19, 20))) == ["turned"]
+    assert causes(with_facts(held_out=(10, 20))) == [], "here they find it"
+    [finding] = find_causes(lost(held_out=(10, 20)))
+    assert "in 10 of 20 held-out frames" in finding.text
+
+
 def test_the_contrast_says_what_is_measured_and_what_the_models_know() -> None:
     [finding] = find_causes(lost(tried=(tried("contrast", 11),), moving={"contrast": 0.35}))
     assert finding.text == (
