@@ -88,8 +88,10 @@ def _shared(path: Path) -> dict[str, set[str]]:
     asks = {function.name: _asked_for(function) for function in functions}
     once = {function.name for function in functions if _is_made_once(function)}
 
-    def below(name: str) -> set[str]:
-        deeper = set().union(*(below(asked) for asked in asks.get(name, ()) if asked != name))
+    def below(name: str, above: frozenset[str] = frozenset()) -> set[str]:
+        """Follow what is asked for. A text may be the name of what asks for it: functions may name each other."""
+        above |= {name}
+        deeper = set().union(*(below(asked, above) for asked in asks.get(name, set()) - above))
         return deeper or ({name} & once)
 
     return {name: below(name) for name in asks}

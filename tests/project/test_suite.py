@@ -103,3 +103,15 @@ def test_what_starts_a_process_is_not_among_the_fast(small_suite: Path) -> None:
 def test_what_a_module_shares_is_made_on_one_worker(test: str, group: str | None) -> None:
     file = f"tests/{test.partition('::')[0]}"
     assert suite.group_of(f"tests/{test}", HERE.parent) == (f"tests/{test}" if group is None else f"{file} {group}")
+
+
+def test_functions_that_name_each_other_are_followed_once(tmp_path: Path) -> None:
+    """A text in a function may be the name of one that asks for it: for parametrised fixtures, texts are followed."""
+    module = tmp_path / "test_names.py"
+    module.write_text(
+        "@pytest.fixture(scope='module')\ndef models(project): ...\n"
+        "def project(): return 'labels'\n"
+        "def labels(project): return 'project'\n"
+        "def test_it(models, labels): ...\n"
+    )
+    assert suite.group_of("test_names.py::test_it", tmp_path) == "test_names.py models"
