@@ -69,8 +69,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, help="frames to label of each recording")
     parser.add_argument("--minutes", type=float, default=15, help="time for the training of both models")
     parser.add_argument("--click_px", type=float, default=1.0, help="how far a label is from the truth, in pixels")
+    parser.add_argument("--only_recordings", action="store_true", help="render the recordings, to practise on them")
     args = parser.parse_args()
     films = record_rats(args.out / "recordings", args.recordings, args.seconds, fps=15)
+    if args.only_recordings:
+        print(f"{len(films)} recordings in {args.out / 'recordings'}")
+        return 0
     unseen = record_rats(args.out / "unseen", args.unseen, args.seconds, UNSEEN_SEED, fps=15)
     project = args.out / "rat_arena"
     make_project(project, films, args.count, args.click_px)

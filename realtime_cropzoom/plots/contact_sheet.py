@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from realtime_cropzoom.plots.overlay import SHIFT, draw_box, draw_keypoint, fixed_point, legend_strip, palette
+from realtime_cropzoom.plots.overlay import draw_bone, draw_box, draw_keypoint, legend_strip, palette
 from realtime_cropzoom.types import Box, Float32, Float64, UInt8
 
-_DARK, _LIGHT, _LINE = 28, (235, 235, 235), (245, 245, 245)
+_DARK, _LIGHT = 28, (235, 235, 235)
 _FONT, _FONT_SCALE, _LINE_PX, _GAP_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.38, 15, 4
 _RADIUS_PX = 3
 """Radius of a keypoint."""
@@ -123,8 +123,7 @@ def _draw_marks(picture: UInt8, tile: Tile, region: Box, scale: float) -> None:
 def _draw_skeleton(picture: UInt8, xy: Float64, skeleton: Sequence[tuple[int, int]]) -> None:
     for a, b in skeleton:
         if np.isfinite(xy[[a, b]]).all():
-            ends = fixed_point(*xy[a]), fixed_point(*xy[b])
-            cv2.line(picture, *ends, _LINE, 1, cv2.LINE_AA, SHIFT)
+            draw_bone(picture, (xy[a, 0], xy[a, 1]), (xy[b, 0], xy[b, 1]))
 
 
 def _draw_keypoints(picture: UInt8, xy: Float64, *, sure: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime_cropzoom.plots.overlay import SHIFT, draw_box, draw_keypoint, fixed_point, legend_strip, palette
+from realtime_cropzoom.plots.overlay import draw_bone, draw_box, draw_keypoint, legend_strip, palette
 from realtime_cropzoom.types import Box, Keypoints, UInt8
 
 _MIN_WIDTH = 1200
@@ -16,7 +16,6 @@ _MIN_WIDTH = 1200
 _RADIUS_PX = 7
 _SURE = 0.5
 """A keypoint of a lower likelihood is drawn hollow."""
-_BONE = (255, 255, 255)
 
 
 def model_picture(
@@ -39,7 +38,7 @@ def model_picture(
     seen = np.isfinite(at).all(axis=1)
     for a, b in skeleton:
         if seen[a] and seen[b]:
-            cv2.line(canvas, fixed_point(*at[a]), fixed_point(*at[b]), _BONE, 2, cv2.LINE_AA, SHIFT)
+            draw_bone(canvas, (at[a][0], at[a][1]), (at[b][0], at[b][1]), 2)
     for point, likelihood, colour, there in zip(at, found.likelihood, palette(len(names)), seen, strict=True):
         if there:
             draw_keypoint(canvas, (point[0], point[1]), _RADIUS_PX, colour, sure=not likelihood < _SURE)

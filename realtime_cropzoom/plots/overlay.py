@@ -88,6 +88,19 @@ def draw_keypoint(canvas: Any, at: tuple[float, float], radius: int, colour: Seq
         cv2.circle(canvas, centre, size * unit, ring_colour, -1 if sure else thickness, cv2.LINE_AA, SHIFT)
 
 
+def draw_bone(canvas: Any, one: tuple[float, float], other: tuple[float, float], width: int = 1) -> None:
+    """Draw a line of the skeleton: white, with a dark rim, so that a white animal shows it, too.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        one: x, y of one end in pixels of the canvas.
+        other: The other end.
+        width: Width of the white line (pixels).
+    """
+    for colour, thickness in ((_RIM, width + 2), (_WHITE, width)):
+        cv2.line(canvas, fixed_point(*one), fixed_point(*other), colour, thickness, cv2.LINE_AA, SHIFT)
+
+
 def draw_cross(
     canvas: Any, at: tuple[float, float], side: int, colour: Sequence[int], *, thickness: int = 1, tilted: bool = False
 ) -> None:

@@ -74,6 +74,8 @@ def test_lines_rings_and_boxes_are_drawn() -> None:
         assert (contact_sheet([tile]) != plain).any()
     between = contact_sheet([Tile(grey(), xy=ends, skeleton=[(0, 1)])], tile_px=320)
     assert min(at(between, 4 + 150, 4 + 100)) > 230
+    white = Tile(np.full((240, 320, 3), 255, np.uint8), xy=ends, skeleton=[(0, 1)])
+    assert contact_sheet([white], tile_px=320)[4 + 95 : 4 + 106, 4 + 150].min() < 90, "a white animal shows it, too"
 
 
 @pytest.mark.parametrize("caption", ["short", "a" * 200, "zwei\nZeilen äöü", "鼠 1", "x\n" + "very long name " * 20])
