@@ -60,7 +60,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     summary = _of_project(load_project(arguments.project), arguments.of, arguments.within)
     _print(summary)
-    say_next("frames", arguments.project, "--uncertain", "SESSION" if summary.facts is None else arguments.of)
+    if summary.facts is None:
+        say_next("run", "RECORDING", "--project", arguments.project, "--pace", "fast")
+    say_next("frames", arguments.project, "--uncertain", "latest" if summary.facts is None else arguments.of)
     return 0
 
 

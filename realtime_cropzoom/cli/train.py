@@ -107,13 +107,14 @@ def _train_project(arguments: argparse.Namespace) -> int:
             project, resume=arguments.resume, overwrite=arguments.overwrite, say=progress.say, show=progress.show
         )
         progress.say("judging the models")
-    print(report)
     from realtime_cropzoom.evaluation import evaluate_project
 
-    summary = evaluate_project(project)
-    print("\n".join(summary.lines))
+    try:
+        summary = evaluate_project(project)
+        print("\n".join(summary.lines))
+    finally:
+        print(report)
     print(f"look at {report.curves} and {summary.report}")
-    say_next("evaluate", arguments.what)
     say_next("run", "camera:0", "--project", arguments.what)
     return 0
 

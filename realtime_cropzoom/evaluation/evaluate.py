@@ -26,6 +26,7 @@ from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.train.dataset import mirror_order
+from realtime_cropzoom.train.training_state import way_back
 from realtime_cropzoom.train.verdict import animal_length
 
 Progress = Callable[[int, int], None]
@@ -56,7 +57,8 @@ def evaluate_project(
     folder = project.evaluation_folder
     files, earlier = earlier_errors(folder, tracker.digests)
     judged = replace(judged, earlier=earlier)
-    return write_evaluation(folder, Report(f"Models of {project.name}", judged, _uncertain(project)), "", files)
+    report = Report(f"Models of {project.name}", judged, _next_commands(project), way_back=way_back(project))
+    return write_evaluation(folder, report, "", files)
 
 
 def evaluate_labels(
@@ -72,7 +74,7 @@ def evaluate_labels(
     """
     tracker = load_tracker(project)
     judged = _judge(tracker, frames_of(project, csv), project.symmetric_pairs, within_px, progress)
-    report = Report(f"Models of {project.name} on {csv.name}", judged, _uncertain(project))
+    report = Report(f"Models of {project.name} on {csv.name}", judged, _next_commands(project))
     return write_evaluation(project.evaluation_folder, report, f"_{csv.stem}")
 
 
@@ -121,7 +123,7 @@ def evaluate_session(project: Project, path: Path, *, within_px: float = WITHIN_
     if truth is not None:
         judged = Judgement(live_results(tables, truth, frames), project.symmetric_pairs, within_px)
     title = f"Session {name} with the models of {project.name}"
-    report = Report(title, judged, _uncertain(project, str(path.resolve())), facts)
+    report = Report(title, judged, _next_commands(project, str(path.resolve())), facts)
     return write_evaluation(project.evaluation_folder, report, f"_{name}")
 
 
@@ -141,9 +143,12 @@ def _judge(
     return Judgement(results, pairs, within_px)
 
 
-def _uncertain(project: Project, session: str = "SESSION") -> str:
-    """Return the command that picks the frames of a session in which the models are unsure."""
-    return shlex.join(["cropzoom", "frames", str(project.folder), "--uncertain", session])
+def _next_commands(project: Project, session: str | None = None) -> tuple[str, ...]:
+    """Return the commands that pick frames in which the models are unsure: of a session, or of one to make first."""
+    folder = str(project.folder)
+    run = ["cropzoom", "run", "RECORDING", "--project", folder, "--pace", "fast"]
+    pick = ["cropzoom", "frames", folder, "--uncertain", session or "latest"]
+    return tuple(shlex.join(command) for command in ([pick] if session else [run, pick]))
 
 
 def _trained_length(project: Project) -> float:

@@ -81,9 +81,16 @@ def write_evaluation(
         texts[errors] = errors_text(judged.results)
     make_folder(folder)
     write_all(texts, MAKE_ROOM)
-    lines = [] if judged is None else [*judged.results.truth.notes, *findings.headline(judged)]
-    if judged is not None and judged.comparison is not None:
-        lines.append(findings.compared(judged.comparison))
+    lines = [] if judged is None else _lines(judged, report.way_back)
     if facts is not None:
         lines += [*session_lines(facts), *session_signs(facts)]
     return EvaluationSummary(tuple(lines), html, None if judged is None else errors, judged, facts)
+
+
+def _lines(judged: Judgement, way_back: str) -> list[str]:
+    """Return the lines for the terminal: first that the models before were better, if so."""
+    worse = findings.worse(judged, way_back)
+    lines = [*worse, *judged.results.truth.notes, *findings.headline(judged)]
+    if judged.comparison is not None and not worse:
+        lines.append(findings.compared(judged.comparison))
+    return lines

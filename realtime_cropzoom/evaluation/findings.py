@@ -97,6 +97,20 @@ def compared(comparison: Comparison) -> str:
     )
 
 
+def worse(judged: Judgement, way_back: str) -> list[str]:
+    """Return sentences that say first that the models before were clearly better, and what to do; empty if not.
+
+    Args:
+        judged: The numbers.
+        way_back: The command that puts the models before back; empty if they are not there.
+    """
+    if judged.comparison is None or not judged.is_worse:
+        return []
+    longer = "train longer: more training.minutes in project.yaml"
+    to_do = f"{longer}; or go back to the models before: {way_back}" if way_back else longer
+    return [compared(judged.comparison), to_do]
+
+
 def headline(judged: Judgement) -> list[str]:
     """Return the lines for the terminal: verdict, how near, box and trust, and how rough the numbers are."""
     near = f"{percent(judged.within)} of the keypoints are within {judged.within_px:g} px of their label"

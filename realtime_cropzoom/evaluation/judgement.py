@@ -62,6 +62,11 @@ class Judgement:
     """Errors of the models before; None without an earlier evaluation."""
 
     @property
+    def is_worse(self) -> bool:
+        """Whether the models before were clearly better."""
+        return self.comparison is not None and self.comparison.word == "worse"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the keypoints."""
         return self.results.truth.keypoint_names

@@ -42,17 +42,19 @@ class Report:
     title: str
     judged: Judgement | None
     """The numbers about labelled frames; None without labels."""
-    next_command: str = ""
-    """The command that picks frames to label; empty without a project."""
+    next_commands: tuple[str, ...] = ()
+    """The commands that pick frames to label, one after the other; empty without a project."""
     facts: SessionFacts | None = None
     """The numbers about a session; None if none was given."""
+    way_back: str = ""
+    """The command that puts the models before back; empty if they are not there."""
 
 
 def report_html(report: Report) -> str:
     """Return the report. Raises DataError if the image of a worst frame cannot be read."""
     judged, parts = report.judged, [_title(report)]
     if judged is not None:
-        parts += [_verdict(judged), _numbers(judged)]
+        parts += [_verdict(judged, report.way_back), _numbers(judged)]
     if report.facts is not None:
         parts.append(_session(report.facts))
     parts.append(_to_do(report))
@@ -73,12 +75,14 @@ def _title(report: Report) -> str:
     )
 
 
-def _verdict(judged: Judgement) -> str:
-    found = findings.verdict(judged)
-    return (
-        f'<div class=verdict style="--c:{_COLOURS[found.word]}"><b>{escaped(found.word.capitalize())}</b>'
-        f"<p>{escaped(sentence(found.reason))}</p></div>"
-    )
+def _verdict(judged: Judgement, way_back: str) -> str:
+    found, worse = findings.verdict(judged), findings.worse(judged, way_back)
+    word, colour = found.word.capitalize(), _COLOURS[found.word]
+    if worse:
+        word += f", {'but' if found.word == 'good' else 'and'} worse than the models before"
+        colour = _COLOURS["usable with care"] if found.word == "good" else colour
+    lines = "".join(f"<p>{escaped(sentence(line))}</p>" for line in (*worse, found.reason))
+    return f'<div class=verdict style="--c:{colour}"><b>{escaped(word)}</b>{lines}</div>'
 
 
 def _session(facts: SessionFacts) -> str:
@@ -106,14 +110,14 @@ def _to_do(report: Report) -> str:
     judged, parts, advice = report.judged, [], list[str]()
     if judged is not None:
         advice += what_to_label(judged)
-        if judged.comparison is not None:
+        if judged.comparison is not None and not judged.is_worse:
             parts.append(f"<h2>Compared with the models before</h2>{sentences([findings.compared(judged.comparison)])}")
     if report.facts is not None:
         advice += session_signs(report.facts)
     advice = advice or ["nothing stands out: label frames in which the models are unsure"]
     items = "".join(f"<li>{escaped(sentence(line))}</li>" for line in advice)
-    command = f"<p><code>{escaped(report.next_command)}</code></p>" if report.next_command else ""
-    parts.append(f"<h2>What to label next</h2><ul>{items}</ul>{command}")
+    commands = "".join(f"<p><code>{escaped(command)}</code></p>" for command in report.next_commands)
+    parts.append(f"<h2>What to label next</h2><ul>{items}</ul>{commands}")
     return "".join(parts)
 
 

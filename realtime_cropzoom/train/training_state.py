@@ -15,8 +15,9 @@ The models of an earlier training stay in their place until both new ones are co
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -151,6 +152,27 @@ class TrainingFolder:
         """Delete the folder."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
+
+
+def way_back(project: Project) -> str:
+    """Return the shell command that puts the models before the newest back in their place; empty without any.
+
+    The newest models move to ``models/previous/set_aside``, so that nothing is lost.
+    """
+    models = project.models_folder
+    earlier = [folder for folder in (models / "previous").glob("[0-9]*") if (folder / "pose").is_dir()]
+    if not earlier:
+        return ""
+    before = max(earlier, key=lambda folder: folder.name)
+    names = (f"set_aside{f'-{n}' if n > 1 else ''}" for n in range(1, 1_000_000))
+    aside = shlex.quote(str(next(path for name in names if not (path := models / "previous" / name).exists())))
+    now_there = [models / name for name in (*ROLES, "split.csv") if (models / name).exists()]
+    back = [before / name for name in (*ROLES, "split.csv") if (before / name).exists()]
+    return f"mkdir {aside} && {_move(now_there, aside)} && {_move(back, shlex.quote(str(models)))}"
+
+
+def _move(paths: Iterable[Path], folder: str) -> str:
+    return f"mv {shlex.join(map(str, paths))} {folder}"
 
 
 def now() -> str:

@@ -36,8 +36,10 @@ def test_it_prints_the_verdict_the_report_and_the_next_command(
     report = project.evaluation_folder / "report.html"
     assert lines[-1] == f"report: {report}"
     assert report.is_file()
-    assert "cropzoom frames" in printed.err
-    assert "--uncertain SESSION" in printed.err
+    first, second = (line for line in printed.err.splitlines() if line.startswith("Next: "))
+    assert "cropzoom run RECORDING --project" in first, "there is no session yet"
+    assert "cropzoom frames" in second
+    assert second.endswith("--uncertain latest")
 
 
 def test_another_label_file_is_judged_without_the_images_of_the_training(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from realtime_cropzoom.evaluation.files import write_evaluation
 from realtime_cropzoom.evaluation.findings import Word, verdict
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.report import Report, report_html
@@ -77,7 +78,7 @@ def _page(html: str) -> _Page:
 
 def test_it_is_one_file_without_scripts_that_shows_any_name_as_text(tmp_path: Path) -> None:
     judged = _judged(tmp_path, np.full((6, 4), 2.0))
-    html = report_html(Report("<script>alert(1)</script>", judged, "cropzoom frames a&b --uncertain S"))
+    html = report_html(Report("<script>alert(1)</script>", judged, ("cropzoom frames a&b --uncertain S",)))
     page = _page(html)
     assert "script" not in page.tags
     assert page.addresses
@@ -155,6 +156,26 @@ def test_exchanged_ears_are_named_with_their_number(tmp_path: Path) -> None:
 def test_models_that_are_wrong_everywhere_need_more_than_single_frames(tmp_path: Path) -> None:
     lines = what_to_label(_judged(tmp_path, np.full((12, 4), 30.0)))
     assert lines[0].startswith("the error is large everywhere")
+
+
+def test_good_models_that_are_worse_than_those_before_are_said_to_be_so_first_and_are_not_green(tmp_path: Path) -> None:
+    before, now = _judged(tmp_path, np.full((12, 4), 1.0)), _judged(tmp_path, np.full((12, 4), 4.0))
+    csv = tmp_path / "errors.csv"
+    csv.write_text(errors_text(before.results))
+    worse = Judgement(now.results, earlier=read_errors(csv))
+    assert verdict(worse).word == "good"
+    html = report_html(Report("all", worse, way_back="mv before here"))
+    text = _page(html).text
+    assert text.index("Good, but worse than the models before") < text.index("median 1.0 px before, 4.0 px now")
+    assert text.index("go back to the models before: mv before here") < text.index("median error")
+    good = 'style="--c:#1b7f4b"'
+    assert good not in html
+    assert good in report_html(Report("all", now))
+    lines = write_evaluation(tmp_path / "out", Report("all", worse, way_back="mv before here"), "").lines
+    assert lines[0].startswith("worse than the models before, on the same 12 frames: median 1.0 px before, 4.0 px now")
+    assert lines[1].endswith("or go back to the models before: mv before here")
+    assert lines[2].startswith("good: ")
+    assert len([line for line in lines if "than the models before" in line]) == 1
 
 
 def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from realtime_cropzoom.errors import DataError, SinkError
 from realtime_cropzoom.project.folder import Project, load_project
 from realtime_cropzoom.train.project_plan import Plan
-from realtime_cropzoom.train.training_state import ROLES, TrainingFolder, TrainingJob, read_split, write_split
+from realtime_cropzoom.train.training_state import ROLES, TrainingFolder, TrainingJob, read_split, way_back, write_split
 
 JOB = TrainingJob(
     labels_sha256="ab",
@@ -156,3 +157,23 @@ def test_no_split_is_no_error_and_another_table_is(tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("frame,kind\na,b\n")
     with pytest.raises(DataError, match="got the columns frame, kind, expected image and set"):
         read_split(tmp_path / "split.csv")
+
+
+def test_the_way_back_is_a_command_that_puts_the_newest_earlier_models_in_their_place(project: Project) -> None:
+    assert way_back(project) == ""
+    models = project.models_folder
+    for name, folder in (
+        ("new", ""),
+        ("old", "previous/2026-01-01T00-00-00"),
+        ("before", "previous/2026-01-02T00-00-00"),
+    ):
+        for role in ROLES:
+            put(models / folder / role, f"{name} {role}")
+        write_split(models / folder / "split.csv", {name: "train"})
+    for before, after in (("before", "new"), ("old", "before")):
+        subprocess.run(way_back(project), shell=True, check=True)
+        assert [(models / role / "config.yaml").read_text() for role in ROLES] == [f"{before} {role}" for role in ROLES]
+        assert read_split(project.split_file) == {before: "train"}
+        aside = max((models / "previous").glob("set_aside*"), key=lambda path: len(path.name))
+        assert (aside / "pose" / "config.yaml").read_text() == f"{after} pose", "nothing is lost"
+    assert way_back(project) == ""
