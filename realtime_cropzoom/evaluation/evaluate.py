@@ -53,7 +53,7 @@ def evaluate_project(
         SinkError: if a file cannot be written.
     """
     tracker = load_tracker(project)
-    judged = _judge(tracker, held_out_frames(project), project.symmetric_pairs, within_px, progress)
+    judged = _judge_project(project, tracker, held_out_frames(project), within_px, progress)
     folder = project.evaluation_folder
     files, earlier = earlier_errors(folder, tracker.digests)
     judged = replace(judged, earlier=earlier)
@@ -73,7 +73,7 @@ def evaluate_labels(
         progress: See ``evaluate_project``.
     """
     tracker = load_tracker(project)
-    judged = _judge(tracker, frames_of(project, csv), project.symmetric_pairs, within_px, progress)
+    judged = _judge_project(project, tracker, frames_of(project, csv), within_px, progress)
     report = Report(f"Models of {project.name} on {csv.name}", judged, _next_commands(project))
     return write_evaluation(project.evaluation_folder, report, f"_{csv.stem}")
 
@@ -136,6 +136,16 @@ def load_tracker(project: Project) -> StillTracker:
     return StillTracker(detector, project.pose)
 
 
+def _judge_project(
+    project: Project, tracker: StillTracker, truth: Truth, within_px: float, progress: Progress
+) -> Judgement:
+    """Judge models on the keypoints that they know: a project may have got others since the training."""
+    truth = truth.of(tracker.pose.keypoint_names)
+    names = {name: k for k, name in enumerate(truth.keypoint_names)}
+    pairs = tuple((names[a], names[b]) for a, b in project.file.symmetric if a in names and b in names)
+    return _judge(tracker, truth, pairs, within_px, progress)
+
+
 def _judge(
     tracker: StillTracker, truth: Truth, pairs: tuple[tuple[int, int], ...], within_px: float, progress: Progress
 ) -> Judgement:
@@ -155,7 +165,7 @@ def _trained_length(project: Project) -> float:
     """Return the length of the animal in the labels of a project; NaN if unknown."""
     if not project.labels_file.is_file():
         return float("nan")
-    labels = read_labels(project.labels_file, project.keypoints)
+    labels = read_labels(project.labels_file, project.keypoints, partly=True)
     return animal_length([xy.astype(np.float32) for xy in labels.xy])
 
 

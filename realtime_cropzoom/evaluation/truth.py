@@ -38,6 +38,20 @@ class Truth:
     unseen: bool = True
     """Whether the models are known to be not trained on them."""
 
+    def of(self, known: Collection[str]) -> Truth:
+        """Return the same frames with those of their keypoints that are known, and a sentence about the others.
+
+        Args:
+            known: Names of the keypoints that a model knows.
+        """
+        kept = [k for k, name in enumerate(self.keypoint_names) if name in known]
+        if not kept or len(kept) == len(self.keypoint_names):
+            return self
+        left = [name for name in self.keypoint_names if name not in known]
+        note = f"the models do not know {listed(left)}: not judged. They learn it in the next training"
+        names = tuple(self.keypoint_names[k] for k in kept)
+        return replace(self, keypoint_names=names, labels=self.labels[:, kept], notes=(*self.notes, note))
+
     @property
     def recordings(self) -> tuple[str, ...]:
         """Name of the recording of each frame: the folder of its image."""
@@ -157,8 +171,7 @@ def _project_labels(project: Project) -> Labels:
             f"{project.folder} has no {project.labels_file.relative_to(project.folder)}. Import labels with: "
             f"cropzoom labels import {project.folder} FILE"
         )
-    _check_keypoints(project.labels_file, project.keypoints)
-    return read_labels(project.labels_file, project.keypoints)
+    return read_labels(project.labels_file, project.keypoints, partly=True)
 
 
 def _check_keypoints(csv: Path, keypoints: Sequence[str]) -> None:

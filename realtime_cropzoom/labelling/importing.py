@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime_cropzoom.errors import DataError, listed, pluralize
+from realtime_cropzoom.errors import DataError, listed, pluralize, quoted
 from realtime_cropzoom.files.atomic import MAKE_ROOM, make_folder, write_whole
 from realtime_cropzoom.labelling import prefill
 from realtime_cropzoom.labelling.checks import Finding, check_labels, listing, outside
 from realtime_cropzoom.labelling.formats.label_file import Entry, LabelFile
 from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table, write_frame_table
 from realtime_cropzoom.labelling.keypoint_names import NameMap, match_names
-from realtime_cropzoom.labelling.label_table import Labels, read_label_table, write_label_table
+from realtime_cropzoom.labelling.label_table import Labels, labels_of_others, read_label_table, write_label_table
 from realtime_cropzoom.labelling.merging import Merged, merge
 from realtime_cropzoom.labelling.pictures import Pictures
 from realtime_cropzoom.labelling.placing import Placed, Placer
@@ -71,11 +71,12 @@ def import_labels(project: Project, path: Path, options: ImportOptions | None = 
         options: What the user decides.
 
     Raises:
-        DataError: if the file cannot be read, or no label of it can be used.
+        DataError: if the file cannot be read, no label of it can be used, or labels of a keypoint would be lost.
         ConfigError: if an option names what is not there, or a library is missing.
         SinkError: if a file of the project cannot be written.
     """
     options = options or ImportOptions()
+    lost = _lost_keypoints(project, options)
     files = read_label_files(path)
     old, rows = read_label_table(project), read_frame_table(project)
     names = match_names(path, _names(files), project.keypoints, options.rename)
@@ -96,9 +97,27 @@ def import_labels(project: Project, path: Path, options: ImportOptions | None = 
         merged = merge(old, labels, remove=options.remove)
         added = tuple(one.row for one in one_each if one.is_new and one.row.image in labels)
         _write_pictures(project, rows, added, {one.row.image: one.png for one in one_each if one.is_new})
-    findings += [*_absent(project, merged, options), *check_labels(project, merged.labels)]
+    findings += [*lost, *_absent(project, merged, options), *check_labels(project, merged.labels)]
     backup = write_label_table(project, merged.labels)
     return Imported(files[0].program, merged, added, backup, tuple(notes), tuple(findings))
+
+
+def _lost_keypoints(project: Project, options: ImportOptions) -> list[Finding]:
+    """Return what is to be said of labels of keypoints that ``project.yaml`` does not name.
+
+    Raises:
+        DataError: if there are such labels, and they may not be removed.
+    """
+    others = labels_of_others(project)
+    if not others:
+        return []
+    what = ", ".join(f"{quoted(name)} ({pluralize(count, 'label')})" for name, count in others.items())
+    if options.remove:
+        return [Finding(f"removed: {what}, which project.yaml does not name", {})]
+    raise DataError(
+        f"{project.labels_file} has {what}, project.yaml does not. Put it back there; or, if it got another name, "
+        "change its name in the header of the labels, too; or add --remove to take its labels off"
+    )
 
 
 def _names(files: Sequence[LabelFile]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def read_label_table(project: Project) -> Labels:
         project: The project.
 
     Raises:
-        DataError: if the file cannot be read, or lacks a keypoint.
+        DataError: if the file cannot be read.
     """
     path = project.labels_file
     return read_table(path, project.keypoints) if path.exists() else {}
@@ -39,14 +39,31 @@ def read_table(path: Path, keypoint_names: tuple[str, ...]) -> Labels:
 
     Args:
         path: The file.
-        keypoint_names: Names of the K keypoints, in order.
+        keypoint_names: Names of the K keypoints, in order. One that the file lacks has no labels.
 
     Raises:
-        DataError: if it cannot be read, or lacks a keypoint.
+        DataError: if it cannot be read.
     """
-    found = read_labels(path, keypoint_names)
+    found = read_labels(path, keypoint_names, partly=True)
     rows = zip(found.images, found.xy, strict=True)
     return {image: xy for image, xy in rows if np.isfinite(xy).any()}
+
+
+def labels_of_others(project: Project) -> dict[str, int]:
+    """Return the number of labels of each keypoint that the label file has and ``project.yaml`` does not.
+
+    Args:
+        project: The project.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    path = project.labels_file
+    if not path.exists():
+        return {}
+    found = read_labels(path)
+    counts = zip(found.keypoint_names, np.isfinite(found.xy[..., 0]).sum(axis=0).tolist(), strict=True)
+    return {name: count for name, count in counts if count and name not in project.keypoints}
 
 
 def write_label_table(project: Project, labels: Labels) -> Path | None:

@@ -117,23 +117,24 @@ def _check_columns(path: Path, columns: Sequence[tuple[str, str]]) -> None:
             )
 
 
-def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labels:
+def read_labels(path: Path, keypoint_names: Sequence[str] | None = None, *, partly: bool = False) -> Labels:
     """Read a label file.
 
     Args:
         path: The file.
         keypoint_names: The keypoints to read, in this order; None reads all.
+        partly: Whether the file may lack keypoints, such as one that a project got after its first labels.
 
     Returns:
-        The labels. If one coordinate of a keypoint is missing, both are NaN.
+        The labels. If one coordinate of a keypoint is missing, both are NaN; a keypoint that the file lacks is NaN.
 
     Raises:
-        DataError: if the file cannot be read, has no rows, or lacks a keypoint.
+        DataError: if the file cannot be read, has no rows, or lacks a keypoint that it may not lack.
     """
     header = read_header(path)
     names = header.keypoint_names if keypoint_names is None else tuple(keypoint_names)
     missing = [name for name in names if name not in header.keypoint_names]
-    if missing:
+    if missing and not partly:
         raise DataError(
             f"{path} has no bodypart {listed(missing)}; it has {listed(header.keypoint_names)}: "
             "keypoint_names must be among them"
@@ -141,8 +142,10 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None) -> Labe
     images, table = name_rows(path, _read_rows(path, header), header.index_columns)
     if not images:
         raise DataError(f"{path} has no labelled frames, only its header")
-    xy = _numbers(path, header, images, table, [(name, axis) for name in names for axis in "xy"])
-    xy = xy.reshape(len(images), len(names), 2)
+    there = [k for k, name in enumerate(names) if name not in missing]
+    found = _numbers(path, header, images, table, [(names[k], axis) for k in there for axis in "xy"])
+    xy = np.full((len(images), len(names), 2), np.nan)
+    xy[:, there] = found.reshape(len(images), len(there), 2)
     xy[np.isnan(xy).any(axis=2)] = np.nan
     return Labels(path, images, names, xy)
 

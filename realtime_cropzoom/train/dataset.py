@@ -100,18 +100,21 @@ class LabelledFrame:
         return Keypoints(self.xy, np.ones(len(self.xy), np.float32))
 
 
-def read_frames(data_dir: Path, csv_file: Path, keypoint_names: Sequence[str]) -> list[LabelledFrame]:
+def read_frames(
+    data_dir: Path, csv_file: Path, keypoint_names: Sequence[str], *, partly: bool = False
+) -> list[LabelledFrame]:
     """Read a label file and its images.
 
     Args:
         data_dir: Folder of the paths in the label file.
         csv_file: The label file.
         keypoint_names: The keypoints to read, in this order.
+        partly: Whether the file may lack keypoints; they have no labels.
 
     Raises:
         DataError: if the file or an image cannot be read.
     """
-    labels = read_labels(csv_file, keypoint_names)
+    labels = read_labels(csv_file, keypoint_names, partly=partly)
     missing = [name for name in labels.images if not (data_dir / name).exists()]
     if missing:
         raise DataError(

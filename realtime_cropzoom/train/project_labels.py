@@ -61,7 +61,7 @@ def read_project_labels(project: Project) -> ProjectLabels:
             f"{path}: got no such file, expected the labels. "
             f"Import them with: cropzoom labels import {shlex.quote(str(project.folder))} FILE"
         )
-    frames = read_frames(project.folder, path, project.keypoints)
+    frames = read_frames(project.folder, path, project.keypoints, partly=True)
     labels = ProjectLabels(
         tuple(frame for frame in frames if frame.is_labelled),
         tuple(frame for frame in frames if not frame.is_labelled),

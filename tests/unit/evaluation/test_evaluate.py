@@ -68,6 +68,16 @@ def test_labels_that_are_off_by_a_known_distance_make_that_error(project: Projec
     assert off.by_keypoint["tailbase"].median_px == pytest.approx(40, abs=3)
 
 
+def test_a_keypoint_that_came_after_the_training_is_not_judged(project: Project) -> None:
+    file = project.folder / "project.yaml"
+    file.write_text(file.read_text().replace("keypoints: [", "keypoints: [tail_tip, "))
+    more = load_project(project.folder)
+    assert more.keypoints[0] == "tail_tip"
+    numbers = _numbers(evaluate_project(more))
+    assert list(numbers.by_keypoint) == list(project.keypoints)
+    assert any("do not know tail_tip" in note for note in numbers.results.truth.notes)
+
+
 def test_new_models_are_compared_with_those_before(project: Project) -> None:
     assert _numbers(evaluate_project(project)).comparison is None
     assert _numbers(evaluate_project(project)).comparison is None, "these are the same models"

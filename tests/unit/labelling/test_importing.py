@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from realtime_cropzoom.labelling.importing import Imported, ImportOptions, impor
 from realtime_cropzoom.labelling.label_sheet import write_label_sheet
 from realtime_cropzoom.labelling.label_table import read_label_table
 from realtime_cropzoom.plots.contact_sheet import contact_sheet
-from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.folder import Project, load_project
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Float64
 
@@ -361,3 +361,35 @@ def test_the_sheet_begins_with_suspicions(tmp_path: Path, monkeypatch: pytest.Mo
     path = write_label_sheet(project, done.merged.labels, done.findings, ["frames/m/img00000019.png"])
     assert captions[:3] == ["m 11\near_l / ear_r swapped?", "m 19", "m 0"]
     assert read_image(path).shape[1] > 500
+
+
+def _with_keypoints(project: Project, names: Sequence[str]) -> Project:
+    (project.folder / "project.yaml").write_text(f"keypoints: [{', '.join(names)}]\n")
+    return load_project(project.folder)
+
+
+def test_a_keypoint_taken_out_of_the_project_file_loses_no_label_unasked(tmp_path: Path) -> None:
+    project, file = make_project(tmp_path / "p"), as_csv(with_pictures(tmp_path / "lab"))
+    import_labels(project, file)
+    before = {path: path.read_bytes() for path in sorted(project.folder.rglob("*")) if path.is_file()}
+    fewer = _with_keypoints(project, NAMES[:3])
+    with pytest.raises(DataError, match=r"CollectedData.csv has tail_base \(3 labels\), project.yaml does not. Put it"):
+        import_labels(fewer, file)
+    del before[project.folder / "project.yaml"]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert len([path for path in project.folder.rglob("*") if path.is_file()]) == len(before) + 1
+    done = import_labels(fewer, file, ImportOptions(remove=True))
+    assert any(text.startswith("removed: tail_base (3 labels)") for text in texts(done))
+    assert all(xy.shape == (3, 2) for xy in read_label_table(fewer).values())
+
+
+def test_a_keypoint_put_into_the_project_file_has_no_labels_yet(tmp_path: Path) -> None:
+    project, file = make_project(tmp_path / "p"), as_csv(with_pictures(tmp_path / "lab"))
+    import_labels(project, file)
+    before = read_label_table(project)
+    more = _with_keypoints(project, ["tail_tip", *NAMES])
+    done = import_labels(more, file)
+    assert any("never labelled: tail_tip" in text for text in texts(done))
+    for image, xy in read_label_table(more).items():
+        assert np.isnan(xy[0]).all()
+        assert np.array_equal(xy[1:], before[image], equal_nan=True)
