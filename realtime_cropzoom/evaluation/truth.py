@@ -12,6 +12,7 @@ import numpy as np
 from realtime_cropzoom.errors import DataError, listed, pluralize
 from realtime_cropzoom.evaluation.measures import Bool
 from realtime_cropzoom.files.csv_text import Records
+from realtime_cropzoom.labelling.label_table import check_names
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import Labels, read_header, read_labels
 from realtime_cropzoom.types import Float64
@@ -171,6 +172,7 @@ def _project_labels(project: Project) -> Labels:
             f"{project.folder} has no {project.labels_file.relative_to(project.folder)}. Import labels with: "
             f"cropzoom labels import {project.folder} FILE"
         )
+    check_names(project)
     return read_labels(project.labels_file, project.keypoints, partly=True)
 
 

@@ -14,7 +14,7 @@ from realtime_cropzoom.labelling.exports.deeplabcut import export_deeplabcut
 from realtime_cropzoom.labelling.exports.job import Exported, ExportJob
 from realtime_cropzoom.labelling.exports.sleap import export_sleap
 from realtime_cropzoom.labelling.frame_table import read_frame_table
-from realtime_cropzoom.labelling.label_table import Labels, read_label_table
+from realtime_cropzoom.labelling.label_table import Labels, check_names, read_label_table
 from realtime_cropzoom.project.folder import Project
 
 _EXPORTS: dict[str, Callable[[ExportJob], Exported]] = {
@@ -67,6 +67,8 @@ def export_labels(
         ModelError: if a model cannot be used.
         SinkError: if a file cannot be written.
     """
+    if project.labels_file.exists():
+        check_names(project)
     rows, labels = read_frame_table(project), read_label_table(project)
     if not rows:
         raise DataError(f"{project.folder} has no frames to label. Pick some: cropzoom frames {project.folder} VIDEO…")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime_cropzoom.errors import DataError, listed
 from realtime_cropzoom.files.atomic import MAKE_ROOM, make_folder, write_all
 from realtime_cropzoom.files.csv_text import csv_line
 from realtime_cropzoom.project.folder import Project
-from realtime_cropzoom.sessions.dlc_csv import HEADER_ROWS, read_labels
+from realtime_cropzoom.sessions.dlc_csv import HEADER_ROWS, read_header, read_labels
 from realtime_cropzoom.types import Float64
 
 SCORER = "cropzoom"
@@ -47,6 +48,25 @@ def read_table(path: Path, keypoint_names: tuple[str, ...]) -> Labels:
     found = read_labels(path, keypoint_names, partly=True)
     rows = zip(found.images, found.xy, strict=True)
     return {image: xy for image, xy in rows if np.isfinite(xy).any()}
+
+
+def check_names(project: Project) -> None:
+    """Check that no keypoint has one name in the labels and another in ``project.yaml``. One of them may lack it.
+
+    Args:
+        project: A project with a label file.
+
+    Raises:
+        DataError: if each has a keypoint that the other lacks, or the header of the file cannot be read.
+    """
+    names = read_header(project.labels_file).keypoint_names
+    others = [name for name in names if name not in project.keypoints]
+    missing = [name for name in project.keypoints if name not in names]
+    if others and missing:
+        raise DataError(
+            f"{project.labels_file} has {listed(others)} and not {listed(missing)}, project.yaml the other way round. "
+            "Write the same name in both, in the labels in the line bodyparts"
+        )
 
 
 def labels_of_others(project: Project) -> dict[str, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime_cropzoom.errors import DataError, listed, pluralize, quoted
+from realtime_cropzoom.labelling.label_table import check_names
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import labels_outside
 from realtime_cropzoom.train.dataset import LabelledFrame, read_frames
@@ -61,6 +62,7 @@ def read_project_labels(project: Project) -> ProjectLabels:
             f"{path}: got no such file, expected the labels. "
             f"Import them with: cropzoom labels import {shlex.quote(str(project.folder))} FILE"
         )
+    check_names(project)
     frames = read_frames(project.folder, path, project.keypoints, partly=True)
     labels = ProjectLabels(
         tuple(frame for frame in frames if frame.is_labelled),
