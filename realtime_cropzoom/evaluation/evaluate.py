@@ -26,6 +26,7 @@ from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sessions.dlc_csv import read_labels
 from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.train.dataset import mirror_order
+from realtime_cropzoom.train.too_short import too_short
 from realtime_cropzoom.train.training_state import way_back
 from realtime_cropzoom.train.verdict import animal_length
 
@@ -57,7 +58,10 @@ def evaluate_project(
     folder = project.evaluation_folder
     files, earlier = earlier_errors(folder, tracker.digests)
     judged = replace(judged, earlier=earlier)
-    report = Report(f"Models of {project.name}", judged, _next_commands(project), way_back=way_back(project))
+    report = Report(
+        f"Models of {project.name}", judged, _next_commands(project),
+        too_short=too_short(project), way_back=way_back(project),
+    )  # fmt: skip
     return write_evaluation(folder, report, "", files)
 
 
@@ -74,7 +78,9 @@ def evaluate_labels(
     """
     tracker = load_tracker(project)
     judged = _judge_project(project, tracker, frames_of(project, csv), within_px, progress)
-    report = Report(f"Models of {project.name} on {csv.name}", judged, _next_commands(project))
+    report = Report(
+        f"Models of {project.name} on {csv.name}", judged, _next_commands(project), too_short=too_short(project)
+    )
     return write_evaluation(project.evaluation_folder, report, f"_{csv.stem}")
 
 

@@ -90,6 +90,8 @@ def write_evaluation(
 def _lines(judged: Judgement, way_back: str) -> list[str]:
     """Return the lines for the terminal: first that the models before were better, if so."""
     worse = findings.worse(judged, way_back)
+    if worse and way_back:
+        worse[-1] += f": {way_back}"
     lines = [*worse, *judged.results.truth.notes, *findings.headline(judged)]
     if judged.comparison is not None and not worse:
         lines.append(findings.compared(judged.comparison))

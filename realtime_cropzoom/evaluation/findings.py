@@ -102,13 +102,12 @@ def worse(judged: Judgement, way_back: str) -> list[str]:
 
     Args:
         judged: The numbers.
-        way_back: The command that puts the models before back; empty if they are not there.
+        way_back: The command that puts the models before back, which is to follow; empty if they are not there.
     """
     if judged.comparison is None or not judged.is_worse:
         return []
     longer = "train longer: more training.minutes in project.yaml"
-    to_do = f"{longer}; or go back to the models before: {way_back}" if way_back else longer
-    return [compared(judged.comparison), to_do]
+    return [compared(judged.comparison), f"{longer}; or go back to the models before" if way_back else longer]
 
 
 def headline(judged: Judgement) -> list[str]:

@@ -46,6 +46,8 @@ class Report:
     """The commands that pick frames to label, one after the other; empty without a project."""
     facts: SessionFacts | None = None
     """The numbers about a session; None if none was given."""
+    too_short: str = ""
+    """A sentence if the training of the models was too short; empty if not, or unknown."""
     way_back: str = ""
     """The command that puts the models before back; empty if they are not there."""
 
@@ -81,8 +83,11 @@ def _verdict(judged: Judgement, way_back: str) -> str:
     if worse:
         word += f", {'but' if found.word == 'good' else 'and'} worse than the models before"
         colour = _COLOURS["usable with care"] if found.word == "good" else colour
-    lines = "".join(f"<p>{escaped(sentence(line))}</p>" for line in (*worse, found.reason))
-    return f'<div class=verdict style="--c:{colour}"><b>{escaped(word)}</b>{lines}</div>'
+    before = "".join(f"<p>{escaped(sentence(line))}</p>" for line in worse)
+    if worse and way_back:
+        before += f"<p class=small><code>{escaped(way_back)}</code></p>"
+    reason = f"<p>{escaped(sentence(found.reason))}</p>"
+    return f'<div class=verdict style="--c:{colour}"><b>{escaped(word)}</b>{before}{reason}</div>'
 
 
 def _session(facts: SessionFacts) -> str:
@@ -109,7 +114,7 @@ def _numbers(judged: Judgement) -> str:
 def _to_do(report: Report) -> str:
     judged, parts, advice = report.judged, [], list[str]()
     if judged is not None:
-        advice += what_to_label(judged)
+        advice += what_to_label(judged, report.too_short)
         if judged.comparison is not None and not judged.is_worse:
             parts.append(f"<h2>Compared with the models before</h2>{sentences([findings.compared(judged.comparison)])}")
     if report.facts is not None:

@@ -23,12 +23,18 @@ _SMALLEST_GROUP = 4
 """Minimum number of frames of a group whose errors are compared with the rest."""
 
 
-def what_to_label(judged: Judgement) -> list[str]:
-    """Return sentences about the frames and keypoints with the largest errors; the most important first."""
+def what_to_label(judged: Judgement, too_short: str = "") -> list[str]:
+    """Return sentences about the frames and keypoints with the largest errors; the most important first.
+
+    Args:
+        judged: The numbers.
+        too_short: A sentence if the training of the models was too short. A keypoint that is worse than the others
+            then says nothing of its labels, and is not named.
+    """
     return [
-        *_everywhere(judged),
+        *([too_short] if too_short else _everywhere(judged)),
         *_missed(judged),
-        *_keypoints(judged),
+        *(() if too_short else _keypoints(judged)),
         *_recordings(judged),
         *_swaps(judged),
         *_looks(judged),

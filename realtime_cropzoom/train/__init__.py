@@ -15,7 +15,7 @@ In reading order:
 * ``project_labels``, ``project_plan``, ``project_split``, ``project_config``: what is trained in a project, and how.
 * ``project_training``, ``project_processes``, ``project_messages``, ``project_worker``: both models side by side.
 * ``training_state``: an interrupted training goes on, and new models take the place of old ones.
-* ``evaluate``, ``presence``, ``verdict``: measure the exported model.
+* ``evaluate``, ``presence``, ``verdict``, ``too_short``: measure the exported model, and say what that means.
 """
 
 from __future__ import annotations

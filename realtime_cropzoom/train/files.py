@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.atomic import write_whole
@@ -94,6 +94,7 @@ def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
     axes.semilogy(table["epoch"], table["loss"], color="tab:blue")
     _number_plainly(axes)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylabel("training loss", color="tab:blue")
     if table["held_out_px"].notna().any():
         error_axes = axes.twinx()
@@ -103,7 +104,14 @@ def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
         best = table.iloc[int(table["held_out_px"].argmin())]
         error_axes.plot(best["epoch"], best["held_out_px"], "o", color="tab:orange")
         error_axes.annotate(f"{best['held_out_px']:.2f} px", (best["epoch"], best["held_out_px"]), (0, 8),
-                            textcoords="offset points", ha="center", color="tab:orange")  # fmt: skip
+                            textcoords="offset points", ha=_inward(best["epoch"], len(table)),
+                            color="tab:orange")  # fmt: skip
+
+
+def _inward(epoch: float, count: int) -> str:
+    """Return the side of a text that is at an epoch, so that it does not cross the frame of the plot."""
+    share = (epoch - 1) / max(1, count - 1) if count > 1 else 0.5
+    return "left" if share < 0.1 else "right" if share > 0.9 else "center"
 
 
 def _number_plainly(axes: Any) -> None:

@@ -22,6 +22,7 @@ from realtime_cropzoom.train.project_messages import Progress
 from realtime_cropzoom.train.project_plan import make_plan, measure_animal
 from realtime_cropzoom.train.project_processes import run_processes
 from realtime_cropzoom.train.project_split import split_project
+from realtime_cropzoom.train.too_short import too_short
 from realtime_cropzoom.train.training_state import ROLES, Role, TrainingFolder, TrainingJob, now, read_split
 
 _NEEDED = ("torch", "onnx", "onnxscript")
@@ -45,12 +46,15 @@ class ProjectReport:
     """Picture of loss and held-out error over the training."""
     previous: Path | None
     """Folder of the earlier models; None if there were none."""
+    short: str = ""
+    """A sentence if the training was too short; empty if not."""
 
     def __str__(self) -> str:
-        """One line, and one about the earlier models if there were any."""
+        """One line, one about the earlier models if there were any, and one if the training was too short."""
         line = f"models: {self.project.detector} and {self.project.pose}; {self.trained} frames trained on"
         before = f"\nthe models before are in {self.previous}" if self.previous else ""
-        return f"{line}, {self.held_out} held out{before}"
+        short = f"\n{self.short}" if self.short else ""
+        return f"{line}, {self.held_out} held out{before}{short}"
 
 
 def train_project(project: Project, *, resume: bool, overwrite: bool, say: Say, show: Show) -> ProjectReport:
@@ -84,7 +88,7 @@ def train_project(project: Project, *, resume: bool, overwrite: bool, say: Say, 
     previous = folder.install(job)
     curves = write_pair_of_curves(project.detector, project.pose, project.models_folder / CURVES)
     words = list(job.sets.values())
-    return ProjectReport(project, words.count("train"), words.count("held_out"), curves, previous)
+    return ProjectReport(project, words.count("train"), words.count("held_out"), curves, previous, too_short(project))
 
 
 def _check_installed() -> None:

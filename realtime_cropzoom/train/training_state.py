@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -164,15 +164,12 @@ def way_back(project: Project) -> str:
     if not earlier:
         return ""
     before = max(earlier, key=lambda folder: folder.name)
-    names = (f"set_aside{f'-{n}' if n > 1 else ''}" for n in range(1, 1_000_000))
-    aside = shlex.quote(str(next(path for name in names if not (path := models / "previous" / name).exists())))
-    now_there = [models / name for name in (*ROLES, "split.csv") if (models / name).exists()]
-    back = [before / name for name in (*ROLES, "split.csv") if (before / name).exists()]
-    return f"mkdir {aside} && {_move(now_there, aside)} && {_move(back, shlex.quote(str(models)))}"
-
-
-def _move(paths: Iterable[Path], folder: str) -> str:
-    return f"mv {shlex.join(map(str, paths))} {folder}"
+    numbered = (f"previous/set_aside{f'-{n}' if n > 1 else ''}" for n in range(1, 1_000_000))
+    aside = next(name for name in numbered if not (models / name).exists())
+    back = [name for name in (*ROLES, "split.csv") if (before / name).exists()]
+    there = [name for name in back if (models / name).exists()]
+    restored = " ".join(f"previous/{shlex.quote(before.name)}/{name}" for name in back)
+    return f"(cd {shlex.quote(str(models))} && mkdir {aside} && mv {' '.join(there)} {aside} && mv {restored} .)"
 
 
 def now() -> str:

@@ -72,7 +72,7 @@ TOGETHER = {
     "unit/sources/test_recorded_times.py": "sources/recording_table",
     "unit/train/test_epochs.py": "train/device",
     "unit/train/test_project_training.py": "cli/train_progress train/project_config train/project_worker",
-    "unit/train/test_train.py": "train/augmentation train/config train/dataset train/evaluate train/export train/files "
+    "unit/train/test_train.py": "train/augmentation train/config train/dataset train/evaluate train/export "
     "train/arena_looks train/empty train/litpose_only train/loop train/network "
     "train/occlusion train/photometric train/presence train/result train/trainer",
     "unit/trigger/engine/test_conditions.py": "trigger/engine/compiler trigger/engine/factory "

@@ -130,6 +130,7 @@ def test_what_to_label_next_names_what_stands_out_and_nothing_else(tmp_path: Pat
     off = np.full((12, 4), 3.0)
     off[:, 0] = 9.0
     assert [line.partition(" (")[0] for line in what_to_label(_judged(tmp_path, off))] == ["keypoint <nose>"]
+    assert what_to_label(_judged(tmp_path, off), "too short") == ["too short"], "its labels are not to blame"
     off = np.full((12, 4), 3.0)
     off[1::2] = 9.0
     (line,) = what_to_label(_judged(tmp_path, off))
@@ -167,7 +168,7 @@ def test_good_models_that_are_worse_than_those_before_are_said_to_be_so_first_an
     html = report_html(Report("all", worse, way_back="mv before here"))
     text = _page(html).text
     assert text.index("Good, but worse than the models before") < text.index("median 1.0 px before, 4.0 px now")
-    assert text.index("go back to the models before: mv before here") < text.index("median error")
+    assert text.index("go back to the models before.mv before here") < text.index("median error")
     good = 'style="--c:#1b7f4b"'
     assert good not in html
     assert good in report_html(Report("all", now))
