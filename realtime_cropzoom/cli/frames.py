@@ -61,10 +61,15 @@ def register(commands: Any) -> None:
 
 
 def _frames(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.labelling.rounds import unfinished, write_round, write_sheet
-    from realtime_cropzoom.project.folder import load_project
+    from realtime_cropzoom.project.in_use import project_in_use
 
-    project = load_project(arguments.project)
+    with project_in_use(arguments.project, "frames") as project:
+        return _pick(project, arguments)
+
+
+def _pick(project: Project, arguments: argparse.Namespace) -> int:
+    from realtime_cropzoom.labelling.rounds import unfinished, write_round, write_sheet
+
     if arguments.uncertain and (arguments.recordings or arguments.method):
         raise ConfigError("--uncertain: got recordings or --method as well, expected sessions alone. Leave them out")
     given = arguments.uncertain or _recordings(project, arguments.recordings)

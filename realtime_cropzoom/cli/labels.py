@@ -81,17 +81,17 @@ def _pairs(text: str) -> dict[str, str]:
 def _export(arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.labelling.exporting import export_labels
-        from realtime_cropzoom.project.folder import load_project
+        from realtime_cropzoom.project.in_use import project_in_use
 
-    project = load_project(arguments.project)
-    done = export_labels(
-        project,
-        arguments.to,
-        _folder(project, arguments.to, arguments.out),
-        least_likelihood=arguments.likelihood,
-        predictions=not arguments.empty,
-        progress=_counter("predicted"),
-    )
+    with project_in_use(arguments.project, "labels export") as project:
+        done = export_labels(
+            project,
+            arguments.to,
+            _folder(project, arguments.to, arguments.out),
+            least_likelihood=arguments.likelihood,
+            predictions=not arguments.empty,
+            progress=_counter("predicted"),
+        )
     empty = done.frames - done.labelled - done.predicted
     frames = pluralize(done.frames, "frame")
     print(f"{frames}: {done.labelled} with labels, {done.predicted} with predictions, {empty} empty")
@@ -120,19 +120,19 @@ def _import(arguments: argparse.Namespace) -> int:
     with signals_held_back():
         from realtime_cropzoom.labelling.importing import ImportOptions, import_labels
         from realtime_cropzoom.labelling.label_sheet import MOST, write_label_sheet
-        from realtime_cropzoom.project.folder import load_project
+        from realtime_cropzoom.project.in_use import project_in_use
 
-    project = load_project(arguments.project)
     options = ImportOptions(
         arguments.rename, arguments.images, arguments.animal, arguments.predictions, arguments.remove
     )
-    done = import_labels(project, arguments.file, options)
-    for line in _lines(project, arguments.file, done):
-        _print(line)
-    merged = done.merged
-    if len(merged.labels) > MOST:
-        _print(f"the picture shows {MOST} of them: suspicions first, then what is new or changed")
-    print(write_label_sheet(project, merged.labels, done.findings, [*merged.new, *merged.moved_px]))
+    with project_in_use(arguments.project, "labels import") as project:
+        done = import_labels(project, arguments.file, options)
+        for line in _lines(project, arguments.file, done):
+            _print(line)
+        merged = done.merged
+        if len(merged.labels) > MOST:
+            _print(f"the picture shows {MOST} of them: suspicions first, then what is new or changed")
+        print(write_label_sheet(project, merged.labels, done.findings, [*merged.new, *merged.moved_px]))
     say_next("train", arguments.project)
     return 0
 

@@ -9,12 +9,15 @@ import importlib.util
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from realtime_cropzoom.cli.common import add_overwrite, say_next
 from realtime_cropzoom.cli.train_progress import PairProgress, TrainProgress, say
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from realtime_cropzoom.project.folder import Project
 
 OUR_CHECKPOINT = "cropzoom_small.pt"
 
@@ -86,9 +89,13 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _train_project(arguments: argparse.Namespace) -> int:
-    from realtime_cropzoom.project.folder import load_project
+    from realtime_cropzoom.project.in_use import project_in_use
 
-    project = load_project(arguments.what)
+    with project_in_use(arguments.what, "train", "training") as project:
+        return _train_pair(project, arguments)
+
+
+def _train_pair(project: Project, arguments: argparse.Namespace) -> int:
     of_config = {
         "--output-dir": arguments.output_dir,
         "--detector-model": arguments.detector_model,

@@ -1,0 +1,85 @@
+"""Keeps two commands from changing the same part of a project at the same time: the second is refused.
+
+A file in the folder is locked while a command works, and removed at its end. The system frees the lock when the process
+ends, however it ends. On Windows, and on disks that know no locks, nothing is locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.project.folder import Project, load_project
+
+Part = Literal["labelling", "training"]
+"""What a command changes: frames and labels, or models. Frames can be labelled while models train."""
+
+
+@contextmanager
+def project_in_use(folder: str | Path, command: str, part: Part = "labelling") -> Iterator[Project]:
+    """Open a project for a command that changes it; no other command changes that part until the ``with`` block ends.
+
+    Args:
+        folder: Folder of the project, or its ``project.yaml``.
+        command: Name of the command, which a second one tells its user.
+        part: What it changes.
+
+    Raises:
+        ConfigError: if there is no project, its file is wrong, or another command changes that part.
+    """
+    path = load_project(folder).folder / f".{part}.lock"
+    descriptor = _lock(path, str(folder))
+    try:
+        if descriptor is not None:
+            _sign(descriptor, f"{command}, process {os.getpid()}")
+        yield load_project(folder)  # again: a command that has ended since may have changed the file
+    finally:
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(descriptor)
+
+
+def _lock(path: Path, project: str) -> int | None:
+    """Return the descriptor of a locked file; None if nothing can be locked there. Raises ConfigError."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError:  # a folder that can only be read: writing reports it
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            who = os.pread(descriptor, 200, 0).decode(errors="replace") or "it starts just now"
+            os.close(descriptor)
+            raise ConfigError(
+                f"project {project}: another cropzoom command is working on it ({who}). Wait until it has ended"
+            ) from None
+        except OSError:  # a disk without locks
+            os.close(descriptor)
+            return None
+        os.close(descriptor)  # its owner has just ended, and removed it
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _sign(descriptor: int, who: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, who.encode(), 0)
