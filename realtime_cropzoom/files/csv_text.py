@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None")
 """Texts that are read as an empty cell."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+_LONG_ROW = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+"""What pandas says of a row that is longer than the first."""
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -37,8 +39,27 @@ def cannot_read(path: Path, error: Exception, what: str = "") -> DataError:
     """
     if isinstance(error, UnicodeDecodeError):
         return DataError(f"cannot read {what}{path}: it is not UTF-8 text; save it as CSV in UTF-8")
+    long = _LONG_ROW.search(str(error))
+    if long:
+        expected, line, got = map(int, long.groups())
+        return too_many_cells(path, line, got, expected)
     text = getattr(error, "strerror", None) or " ".join(str(error).split())
     return DataError(f"cannot read {what}{path}: {text}")
+
+
+def too_many_cells(path: Path, line: int, got: int, expected: int) -> DataError:
+    """Return the error for a row that is longer than the header: nobody knows which cells are which.
+
+    Args:
+        path: The file.
+        line: Number of the line, counted from 1.
+        got: Number of its cells.
+        expected: Number of cells of the header.
+    """
+    return DataError(
+        f"{path}, line {line}: got {got} cells, expected {expected} as in the header. Are the decimal marks commas "
+        "(21,5)? Save the file with points (21.5)"
+    )
 
 
 def complete_lines(path: Path) -> BytesIO:
@@ -166,11 +187,34 @@ def read_number_rows(
     try:
         source = complete_lines(path) if complete_only else path
         table: pd.DataFrame = pd.read_csv(source, skiprows=header_rows, **pandas_options(index_columns, columns))
-        return table
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=range(index_columns + columns))
     except (OSError, ValueError) as error:
         raise cannot_read(path, error, what) from None
+    refuse_long_rows(path, table, header_rows, index_columns + columns)
+    return table
+
+
+def refuse_long_rows(path: Path, table: pd.DataFrame, header_rows: int, columns: int) -> None:
+    """Refuse rows with more cells than the header. Empty ones at the end, which spreadsheets leave, do not count.
+
+    Args:
+        path: The file.
+        table: Its rows, or some of them, as pandas read them.
+        header_rows: Number of header rows.
+        columns: Number of cells of the header.
+
+    Raises:
+        DataError: if a row is too long.
+    """
+    more = table.iloc[:, columns:]
+    if not (more.notna() & (more != "")).to_numpy().any():
+        return
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        for number, row in enumerate(rows):
+            if number >= header_rows and any(cell.strip() for cell in row[columns:]):
+                raise too_many_cells(path, rows.line_num, len(row), columns)
 
 
 def name_rows(path: Path, table: pd.DataFrame, index_columns: int) -> tuple[tuple[str, ...], pd.DataFrame]:

@@ -23,6 +23,7 @@ from realtime_cropzoom.files.csv_text import (
     pandas_options,
     parse_frame_numbers,
     read_number_rows,
+    refuse_long_rows,
     to_numbers,
 )
 from realtime_cropzoom.types import Float64
@@ -262,7 +263,9 @@ def iter_rows(path: Path, header: Header, rows: int, *, index_only: bool = False
         how = {**how, "na_values": {}}
     try:
         with pd.read_csv(path, skiprows=len(HEADER_ROWS), chunksize=rows, usecols=columns, **how) as tables:
-            yield from tables
+            for table in tables:
+                refuse_long_rows(path, table, len(HEADER_ROWS), header.index_columns + len(header.columns))
+                yield table
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} has no predictions, only its header") from None
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, quoted, shorten
-from realtime_cropzoom.files.csv_text import MISSING, cannot_read, check_separator, parse_frame_number
+from realtime_cropzoom.files.csv_text import MISSING, cannot_read, check_separator, parse_frame_number, too_many_cells
 from realtime_cropzoom.labelling.formats.label_file import Entry, LabelFile, Point
 from realtime_cropzoom.sessions.foreign import deeplabcut_h5
 
@@ -34,13 +34,16 @@ def read_csv(path: Path) -> LabelFile:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            reader = csv.reader(file)
+            lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise cannot_read(path, error) from error
-    header = _header(path, rows)
+    header = _header(path, [row for _, row in lines])
     index_columns, columns = _columns(path, header)
     images, numbers = [], []
-    for row in rows[len(header) :]:
+    for line, row in lines[len(header) :]:
+        if any(cell.strip() for cell in row[index_columns + len(columns) :]):
+            raise too_many_cells(path, line, len(row), index_columns + len(columns))
         images.append("/".join(cell.strip() for cell in row[:index_columns] if cell.strip()))
         cells = row[index_columns : index_columns + len(columns)]
         if len(cells) < len(columns):

@@ -92,7 +92,7 @@ def test_a_row_without_a_box_is_named(tmp_path: Path, row: tuple[object, ...], w
         ("", "no column x, y, h, w; expected a box file"),
         (",x,y,h,w\n", "has no boxes, only its header"),
         (",x,y,width,height\n0,1,2,3,4\n", "no column h, w; expected a box file with x, y, h, w"),
-        (",x,y,h,w\n0,1,2,3,4\n1,1,2,3,4,5,6\n", "cannot read the box file.*line 3"),
+        (",x,y,h,w\n0,1,2,3,4\n1,1,2,3,4,5,6\n", "line 3: got 7 cells, expected 5"),
     ],
 )
 def test_a_file_that_is_not_a_box_file_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -155,7 +155,7 @@ def lines_of(path: Path) -> list[str]:
             "not a number: 'x' for k0 x of 2",
             id="a word",
         ),
-        pytest.param(lambda p, b: p.write_text(p.read_text().rstrip() + ",1,2\n"), "Expected 7 fields", id="too wide"),
+        pytest.param(lambda p, b: p.write_text(p.read_text().rstrip() + ",1,2\n"), "cells, expected 7", id="too wide"),
         pytest.param(
             lambda p, b: p.write_text("".join(lines_of(p)[:3] + [f"{i},1.0,2.0\n" for i in range(5)])),
             "rows of 3 cells; its header has 7",

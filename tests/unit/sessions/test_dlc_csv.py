@@ -125,7 +125,9 @@ def test_a_missing_header_row_is_named(tmp_path: Path, left_out: int) -> None:
         pytest.param(HEADER, "has no labelled frames, only its header", id="no rows"),
         pytest.param([*HEADER, "a.png,1,2,three,4"], "a coordinate that is not a number.*three", id="a word"),
         pytest.param([*HEADER, "a.png,1,2"], "no number|header", id="too few cells"),
-        pytest.param([*HEADER, "a.png,1,2,3,4", "b.png,1,2,3,4,5,6"], "Expected 5 fields in line 5, saw 7", id="wide"),
+        pytest.param(
+            [*HEADER, "a.png,1,2,3,4", "b.png,1,2,3,4,5,6"], "line 5: got 7 cells, expected 5 as in", id="wide"
+        ),
     ],
 )
 def test_a_file_that_is_not_a_label_file_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
@@ -238,6 +240,19 @@ def test_an_invalid_table_is_refused_in_one_line(tmp_path: Path, lines: list[str
         with pytest.raises(DataError, match=words) as refused:
             read(path)
         assert "\n" not in str(refused.value)
+
+
+def test_decimal_commas_without_quotes_are_refused_with_their_line(tmp_path: Path) -> None:
+    path = table(tmp_path, [*HEADER, "0,21,5,265,4,33,8,265,9"])
+    for read in (read_labels, read_predictions, lambda p: list(iter_predictions(p))):
+        with pytest.raises(DataError, match=r"line 4: got 9 cells, expected 5 .* commas \(21,5\)\? Save"):
+            read(path)
+
+
+def test_empty_cells_at_the_end_of_a_row_are_no_more_cells(tmp_path: Path) -> None:
+    path = table(tmp_path, [*HEADER, "0,1,2,3,4,,", "1,5,6,7,8,"])
+    assert read_labels(path).xy[1].tolist() == [[5, 6], [7, 8]]
+    assert sum(len(portion.index) for portion in iter_predictions(path)) == 2
 
 
 def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -34,6 +34,16 @@ def test_the_path_is_in_one_column_or_in_three(tmp_path: Path, columns: int) -> 
     assert not any(entry.predicted for entry in file.entries)
 
 
+def test_decimal_commas_without_quotes_are_refused_with_their_line(tmp_path: Path) -> None:
+    path = deeplabcut_csv(tmp_path / "CollectedData.csv", labels())
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], "a/img1.png" + ",21,5" * 8]))
+    with pytest.raises(DataError, match=r"csv, line 5: got 17 cells, expected 9 as in the header.*commas"):
+        read_csv(path)
+    path.write_text("\n".join(f"{line},," if i > 2 else line for i, line in enumerate(lines)))
+    assert len(read_csv(path).entries) == 2
+
+
 def test_several_animals_are_entries_of_their_own(tmp_path: Path) -> None:
     text = (
         "scorer,,,Ada,Ada,Ada,Ada\nindividuals,,,one,one,two,two\nbodyparts,,,nose,nose,nose,nose\ncoords,,,x,y,x,y\n"
