@@ -135,11 +135,13 @@ def evaluate_session(project: Project, path: Path, *, within_px: float = WITHIN_
 
 def load_tracker(project: Project) -> StillTracker:
     """Load the models of a project. Raises ModelError if they are missing or cannot be used."""
+    train = f"Run: cropzoom train {project.folder}"
     if not project.pose.is_dir():
-        where = project.pose.relative_to(project.folder)
-        raise ModelError(f"{project.folder} has no models yet, expected {where}. Run: cropzoom train {project.folder}")
-    detector = project.detector if project.detector.is_dir() else None
-    return StillTracker(detector, project.pose)
+        raise ModelError(f"{project.folder} has no models/pose, expected both models. {train}")
+    tracker = StillTracker(project.detector if project.detector.is_dir() else None, project.pose)
+    if tracker.detector is None and tracker.pose.manifest.crop_size is not None:  # it does not see whole frames
+        raise ModelError(f"{project.folder} has no models/detector, expected both models. {train}")
+    return tracker
 
 
 def _judge_project(

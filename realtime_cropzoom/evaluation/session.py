@@ -78,6 +78,11 @@ def open_session(path: Path, keypoints: tuple[str, ...]) -> SessionTables:
         )
     if not len(tables.poses):
         raise DataError(f"{path} has no frame; there is nothing to judge")
+    if not any(tables.states):
+        raise DataError(
+            f"{path} does not say in which frames the animal was tracked; expected the run's file *_bbox.csv beside "
+            "its poses. Copy the whole folder of the session"
+        )
     return tables
 
 

@@ -19,6 +19,12 @@ PROJECT_FILE = "project.yaml"
 PAGE = "docs/reference/project-file.md"
 _MAX_NAME = 64
 """Maximum length of a keypoint's name (characters)."""
+_MAX_MINUTES = 10_000
+"""Longest training (minutes): a week."""
+_LEAST_CROP, _MAX_CROP = 16, 8192
+"""Least and largest side of a box (frame pixels)."""
+_LEAST_INPUT, _MAX_INPUT = 32, 1024
+"""Least and largest side of a network's input (pixels). A larger one needs more memory than a computer has."""
 _NOT_IN_NAMES = re.compile(r"""[,:;/\\"'\x00-\x1f\x7f-\x9f]""")
 """Characters that separate names in flags and in the files of other programs, or end a line."""
 
@@ -60,15 +66,17 @@ class HeldOut(_Part):
 class Training(_Part):
     """``training``: what ``cropzoom train`` may use."""
 
-    minutes: float = Field(default=15.0, gt=0, description="time for both models together, in minutes, above 0")
-    crop_size: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+    minutes: float = Field(
+        default=15.0, gt=0, le=_MAX_MINUTES, description="time for both models together, in minutes, above 0"
+    )
+    crop_size: Annotated[int, Field(ge=_LEAST_CROP, le=_MAX_CROP)] | Literal["auto"] = Field(
         default="auto", description="side of the box around the animal, in pixels of the frame; auto: from the labels"
     )
-    detector_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+    detector_input: Annotated[int, Field(ge=_LEAST_INPUT, le=_MAX_INPUT)] | Literal["auto"] = Field(
         default="auto",
         description="longer side of the small picture that the detector sees: a multiple of 32 pixels, or auto",
     )
-    pose_input: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+    pose_input: Annotated[int, Field(ge=_LEAST_INPUT, le=_MAX_INPUT)] | Literal["auto"] = Field(
         default="auto",
         description="side of the picture of the box that the pose model sees: a multiple of 32 pixels, or auto",
     )
@@ -185,7 +193,13 @@ _FORMS = {
     "held_out": "lines such as 'share: 0.15'",
     "training": "lines such as 'minutes: 15'",
 }
-_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+_TYPES = {
+    "finite": "a number",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+}
 
 
 def _explain(error: Any, content: Mapping[str, Any]) -> tuple[Place, str]:
@@ -220,7 +234,8 @@ def _expected(error: Any, section: str, place: Place) -> str:
     if not section:
         return _FORMS[str(place[0])]
     if str(place[1]) in ("crop_size", "detector_input", "pose_input"):
-        return "auto, or a whole number above 0"
+        least, most = (_LEAST_CROP, _MAX_CROP) if place[1] == "crop_size" else (_LEAST_INPUT, _MAX_INPUT)
+        return f"auto, or a whole number from {least} to {most}"
     if str(place[1]) == "empty_frames":
         return "ignore or no_animal"
     if str(place[1]) == "recordings":

@@ -121,7 +121,8 @@ def test_a_pose_model_that_sees_whole_frames_needs_no_detector(project: Project)
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda p: shutil.rmtree(p.pose), "no models yet"),
+        (lambda p: shutil.rmtree(p.pose), "has no models/pose, expected both models"),
+        (lambda p: shutil.rmtree(p.detector), "has no models/detector, expected both models"),
         (lambda p: p.split_file.unlink(), "cropzoom train"),
         (lambda p: p.split_file.write_text("image,set\nframes/x.png,train\n"), "no held-out frame"),
         (lambda p: p.labels_file.unlink(), "cropzoom labels import"),

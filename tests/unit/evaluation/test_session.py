@@ -132,6 +132,12 @@ def test_jumps_and_an_animal_of_another_size_are_signs_of_trouble(project: Proje
     assert any("smaller" in line for line in session_signs(small))
 
 
+def test_a_session_without_its_states_is_refused_and_not_called_lost(project: Project, poses: Path) -> None:
+    next(poses.parent.glob("*_bbox.csv")).unlink()
+    with pytest.raises(DataError, match=r"in which frames the animal was tracked; expected the run's file"):
+        evaluate_session(project, poses)
+
+
 def test_a_session_of_other_keypoints_is_refused_in_one_line(project: Project, poses: Path) -> None:
     poses.write_text(poses.read_text().replace("snout", "beak"))
     with pytest.raises(DataError, match=r"snout.*another project") as raised:
