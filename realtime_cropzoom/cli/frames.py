@@ -84,7 +84,7 @@ def _pick(project: Project, arguments: argparse.Namespace) -> int:
         rows = write_round(project, plan, done)
     _say_counts(plan, arguments.count, len(given), "session" if arguments.uncertain else "recording")
     if arguments.uncertain:
-        print("why: " + ", ".join(f"{n} {cause}" for cause, n in Counter(p.cause for p in plan.picks).most_common()))
+        _say_why(plan)
     print(f"{pluralize(len(rows), 'picture')} in {arguments.project / 'frames'}, round {rows[0].round}")
     sheet = write_sheet(project, rows, plan)
     print(f"look at them: {arguments.project / 'frames' / sheet.name}")
@@ -118,6 +118,16 @@ def _say_counts(plan: Plan, count: int, inputs: int, what: str) -> None:
     """Say that there are fewer frames than were asked for, if so."""
     if len(plan.picks) < count * inputs:
         print(f"{len(plan.picks)} of {count * inputs} frames: all others of the {what}s look like one that is picked")
+
+
+def _say_why(plan: Plan) -> None:
+    """Say how many frames have which cause, and whether none of them is doubtful."""
+    from realtime_cropzoom.labelling.doubts import REST
+
+    causes = Counter(pick.cause for pick in plan.picks)
+    print("why: " + ", ".join(f"{n} {cause}" for cause, n in causes.most_common()))
+    if {*causes} == {REST}:
+        print("no new doubtful frame was found; you may not need this round")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ Labels from another program, in reading order:
 
 * ``formats``, ``read_label_file``: label files of other programs, in one form
 * ``keypoint_names``, ``matching``, ``pictures``, ``placing``: which keypoint, and which picture, an entry is about
-* ``merging``, ``checks``, ``sides``: what changes, and what looks wrong
+* ``merging``, ``checks``, ``sides``, ``unlabelled``: what changes, what looks wrong, and what is not there
 * ``importing``, ``label_sheet``: all of it, and a picture to look at
 
 Labels for another program:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from realtime_cropzoom.errors import listed, pluralize, quoted
 from realtime_cropzoom.labelling.label_table import Labels
-from realtime_cropzoom.labelling.sides import swapped_sides
+from realtime_cropzoom.labelling.sides import LEAST_FRAMES, swapped_sides, unchecked_pairs
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.types import Float64
 
@@ -66,6 +66,11 @@ def _sides(project: Project, labels: Labels) -> Iterator[Finding]:
             f"first {images[frames[0]]}. Look whether they are swapped there",
             {images[i]: f"{project.keypoints[a]} / {project.keypoints[b]} swapped?" for i in frames},
         )
+    unchecked = unchecked_pairs(xy, project.symmetric_pairs)
+    if unchecked:
+        names = listed(f"{quoted(project.keypoints[a])} and {quoted(project.keypoints[b])}" for a, b in unchecked)
+        whose = "" if len(unchecked) == len(project.symmetric_pairs) else f" of {names}"
+        yield Finding(f"left and right{whose}: not checked (fewer than {LEAST_FRAMES} frames tell the side)", {})
 
 
 def _same_place(project: Project, labels: Labels) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from realtime_cropzoom.labelling.merging import Merged, merge
 from realtime_cropzoom.labelling.pictures import Pictures
 from realtime_cropzoom.labelling.placing import Placed, Placer
 from realtime_cropzoom.labelling.read_label_file import read_label_files
+from realtime_cropzoom.labelling.unlabelled import newer_export, without_labels
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.types import Float64
 
@@ -98,6 +99,9 @@ def import_labels(project: Project, path: Path, options: ImportOptions | None = 
         added = tuple(one.row for one in one_each if one.is_new and one.row.image in labels)
         _write_pictures(project, rows, added, {one.row.image: one.png for one in one_each if one.is_new})
     findings += [*lost, *_absent(project, merged, options), *check_labels(project, merged.labels)]
+    notes += without_labels(project, path, rows, [one.row.image for one in one_each], merged.labels)
+    if not merged.new and not merged.moved_px:
+        notes += newer_export(project, path)
     backup = write_label_table(project, merged.labels)
     return Imported(files[0].program, merged, added, backup, tuple(notes), tuple(findings))
 

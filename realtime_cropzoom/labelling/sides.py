@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from realtime_cropzoom.types import Float64
 
-_LEAST_FRAMES = 10
+LEAST_FRAMES = 10
 """Minimum number of frames in which the side is known."""
 _AGREE = 0.8
 """Minimum share of these frames that agree, for the others to be a suspicion."""
@@ -39,13 +39,22 @@ def swapped_sides(xy: Float64, pairs: Sequence[Pair], recordings: Sequence[str])
     """
     found = {}
     for pair in pairs:
-        candidates = [_sides(xy, pair, reference) for reference in _references(xy, pair, pairs)]
-        known = [sides for sides in candidates if np.count_nonzero(sides) >= _LEAST_FRAMES]
-        if known:
+        if known := _known_sides(xy, pair, pairs):
             frames = _odd_ones(max(known, key=lambda sides: abs(sides.sum())), np.array(recordings))
             if frames:
                 found[pair] = frames
     return found
+
+
+def unchecked_pairs(xy: Float64, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs of which too few frames tell the side. Arguments as ``swapped_sides``."""
+    return [pair for pair in pairs if not _known_sides(xy, pair, pairs)]
+
+
+def _known_sides(xy: Float64, pair: Pair, pairs: Sequence[Pair]) -> list[npt.NDArray[np.int64]]:
+    """Return the sides by each reference that tells them in enough frames."""
+    candidates = [_sides(xy, pair, reference) for reference in _references(xy, pair, pairs)]
+    return [sides for sides in candidates if np.count_nonzero(sides) >= LEAST_FRAMES]
 
 
 def _references(xy: Float64, pair: Pair, pairs: Sequence[Pair]) -> Iterator[Float64]:

@@ -241,8 +241,8 @@ def test_a_typo_in_the_project_file_is_named(
     assert "Did you mean 'skeleton'?" in line
 
 
-def poses_of(video: Path, names: tuple[str, ...] = ("nose", "tail")) -> Path:
-    """Write predictions next to a video: sure ones but for three stretches, and say that they were made from it."""
+def poses_of(video: Path, names: tuple[str, ...] = ("nose", "tail"), *, sure: bool = False) -> Path:
+    """Write predictions next to a video: sure ones, but for two stretches unless ``sure``."""
     header = [f"{row}," + ",".join(cells) for row, cells in (
         ("scorer", ["x"] * 6),
         ("bodyparts", [name for name in names for _ in range(3)]),
@@ -251,8 +251,12 @@ def poses_of(video: Path, names: tuple[str, ...] = ("nose", "tail")) -> Path:
     lines = []
     for index in range(200):
         x, y = FOOTAGE.blob_at(index)
-        likelihood = 0.1 if index in range(30, 40) else 0.99
-        pose = "" if index in range(80, 90) else f"{x:.1f},{y:.1f},{likelihood},{x + 20:.1f},{y:.1f},{likelihood}"
+        likelihood = 0.1 if index in range(30, 40) and not sure else 0.99
+        pose = (
+            ""
+            if index in range(80, 90) and not sure
+            else f"{x:.1f},{y:.1f},{likelihood},{x + 20:.1f},{y:.1f},{likelihood}"
+        )
         lines.append(f"{index},{pose or ',,,,,'}")
     poses = video.with_suffix(".csv")
     poses.write_text("\n".join([*header, *lines]) + "\n")
@@ -278,9 +282,19 @@ def test_frames_where_the_models_are_not_sure(
     assert np.diff(sorted(row.frame for row in rows)).min() >= 9, "0.3 s apart"
     shown = capfd.readouterr().out
     assert "low likelihood" in shown
+    assert "you may not need this round" not in shown
     assert "not found" in shown
     assert frames(folder, "--uncertain", session, "--count", 4) == 0
     assert len(check(load_project(folder))) > 6
+
+
+def test_a_session_without_a_doubtful_frame_says_that_the_round_may_not_be_needed(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session = poses_of(FOOTAGE.write(tmp_path / "a.mp4", 200), sure=True)
+    assert frames(folder, "--uncertain", session, "--count", 2) == 0
+    shown = capfd.readouterr().out
+    assert "why: 2 least likely of the others\nno new doubtful frame was found; you may not need this round" in shown
 
 
 def test_a_session_of_other_keypoints_or_without_pictures_is_one_line(

@@ -37,7 +37,8 @@ def test_each_fault_is_one_line_with_its_frames(tmp_path: Path) -> None:
 def test_few_and_never_are_said(tmp_path: Path) -> None:
     labels = {image(0): pose(0)}
     labels[image(0)][2] = np.nan
-    never, few = (finding.text for finding in check_labels(make_project(tmp_path / "p"), labels))
+    sides, never, few = (finding.text for finding in check_labels(make_project(tmp_path / "p"), labels))
+    assert sides == "left and right: not checked (fewer than 10 frames tell the side)"
     assert never.startswith("never labelled: ear_r. Label them, or take them out of project.yaml")
     assert few == "few labels: 1 labelled frame, expected 10 at least. Label more before training"
 

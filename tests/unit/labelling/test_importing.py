@@ -40,7 +40,9 @@ def with_pictures(folder: Path, recording: str = "m") -> Path:
 
 
 def texts(done: Imported) -> list[str]:
-    return [finding.text for finding in done.findings if not finding.text.startswith("few labels")]
+    return [
+        finding.text for finding in done.findings if not finding.text.startswith(("few labels", "left and right: not"))
+    ]
 
 
 def as_csv(folder: Path) -> Path:
