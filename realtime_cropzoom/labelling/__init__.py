@@ -8,6 +8,7 @@ Frames to label:
 * ``recordings``: videos and folders of images, whose frames are read by number
 * ``small_pictures``, ``picking``, ``differing``: which frames differ
 * ``doubts``, ``uncertain``: where the models are not sure
+* ``same_picture``: whether a picture is still the frame of a recording that it was
 * ``rounds``: the pictures of a round as files
 
 Labels from another program, in reading order:

@@ -14,6 +14,7 @@ from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table
 from realtime_cropzoom.labelling.picking import WHY, Method, candidates, choose, groups
 from realtime_cropzoom.labelling.recordings import Recording, open_recording
 from realtime_cropzoom.labelling.rounds import Done, Pick, Plan, picked_of, seen_before
+from realtime_cropzoom.labelling.same_picture import check_not_replaced
 from realtime_cropzoom.labelling.small_pictures import LOOK, Seen, difference, look, small_picture
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.types import Float32, Int64, UInt8
@@ -39,6 +40,7 @@ def plan_differing(
 
     Raises:
         ConfigError: if a recording has fewer frames.
+        DataError: if another recording is at the path of one that was picked from, or no frame differs.
         SourceError: if one cannot be read. Nothing is written in any case.
     """
     rows = read_frame_table(project)
@@ -49,6 +51,8 @@ def plan_differing(
             for path in recordings:
                 opened.append(stack.enter_context(open_recording(path)))
                 done()
+        for recording in opened:
+            check_not_replaced(project, recording, rows)
         _check_counts(opened, rows, count)
         seen = seen_before(project, rows)
         for recording in opened:

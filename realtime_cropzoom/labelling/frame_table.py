@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from realtime_cropzoom.errors import DataError, listed, shorten
@@ -12,6 +13,8 @@ from realtime_cropzoom.files.csv_text import Records, csv_line, parse_frame_numb
 from realtime_cropzoom.project.folder import Project
 
 COLUMNS = ("image", "recording", "frame", "round", "why")
+IMPORTED = "imported with its labels"
+"""Why a picture is there that was not picked."""
 _DIGITS = 8
 """Number of digits of a frame in the name of its picture."""
 
@@ -47,21 +50,24 @@ def image_path(folder: str, frame: int) -> str:
     return f"frames/{folder}/img{frame:0{_DIGITS}d}.png"
 
 
-def unique_folder(wanted: str, recording: str, rows: Iterable[FrameRow]) -> str:
+def unique_folder(
+    wanted: str, recording: str, rows: Iterable[FrameRow], is_free: Callable[[str], bool] = lambda name: True
+) -> str:
     """Return the name of a recording in this project: the one that it has, or one that no other recording has.
 
     Args:
         wanted: Its name, if that is free; else ``NAME-2`` and so on.
         recording: Its path, as in ``FrameRow.recording``.
         rows: The pictures of the project.
+        is_free: Whether a folder that no row names can be used: it may hold pictures that the table does not know.
     """
     owners = {row.folder: row.recording for row in rows}
     known = next((folder for folder, owner in owners.items() if owner == recording), None)
     if known is not None:
         return known
     taken = {folder.casefold() for folder in owners}  # some disks do not tell capital letters from small ones
-    names = (wanted if number == 1 else f"{wanted}-{number}" for number in range(1, len(taken) + 2))
-    return next(name for name in names if name.casefold() not in taken)
+    names = (wanted if number == 1 else f"{wanted}-{number}" for number in count(1))
+    return next(name for name in names if name.casefold() not in taken and is_free(name))
 
 
 def read_frame_table(project: Project) -> tuple[FrameRow, ...]:

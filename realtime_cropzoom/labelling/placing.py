@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.labelling.checks import Finding, listing
 from realtime_cropzoom.labelling.formats.label_file import Entry
-from realtime_cropzoom.labelling.frame_table import FrameRow, image_path, unique_folder
+from realtime_cropzoom.labelling.frame_table import IMPORTED, FrameRow, image_path, unique_folder
 from realtime_cropzoom.labelling.matching import FrameIndex, key_of
 from realtime_cropzoom.labelling.pictures import Pictures, looks_the_same, png_of
+from realtime_cropzoom.labelling.same_picture import is_same
 from realtime_cropzoom.project.folder import Project
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import UInt8
 
+_OWN_NAME = re.compile(r"img\d{8}\.png")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 """Characters that cannot be in the name of a folder on every system."""
 
@@ -110,15 +113,42 @@ class Placer:
         name, number = key_of(entry)
         origin = _origin(file, entry)
         wanted = _NOT_IN_NAMES.sub("_", name).strip(". ") or "pictures"
-        image = image_path(unique_folder(wanted, origin, self._rows), number)
+        own = self._own(file)
+        if own is None:
+            image = image_path(unique_folder(wanted, origin, self._rows, self._is_free(number, picture)), number)
+        else:
+            image, origin = own, self._recording_of(own) or origin
         known = self._new.get(image)
         if known is None:
-            row = FrameRow(image, origin, number, self._round, "imported with its labels")
+            self._check_free(image, picture)
+            row = FrameRow(image, origin, number, self._round, IMPORTED)
             size = (picture.shape[1], picture.shape[0])
             own_file = file if entry.frame is None and entry.picture is None else None
             known = self._new[image] = Placed(entry, row, size, png_of(picture, own_file))
             self._rows.append(row)
         return Placed(entry, known.row, known.size, known.png)
+
+    def _own(self, file: Path | None) -> str | None:
+        """Return the path of a picture that is in the project's frames, but not in its table; else None."""
+        frames = self._project.frames_folder.resolve()
+        if file is None or file.parent.parent != frames or not _OWN_NAME.fullmatch(file.name):
+            return None
+        return f"frames/{file.parent.name}/{file.name}"
+
+    def _recording_of(self, image: str) -> str | None:
+        return next((row.recording for row in self._rows if row.folder == image.split("/")[1]), None)
+
+    def _is_free(self, number: int, picture: UInt8) -> Callable[[str], bool]:
+        def is_free(folder: str) -> bool:
+            path = self._project.folder / image_path(folder, number)
+            return not path.exists() or is_same(path, picture)
+
+        return is_free
+
+    def _check_free(self, image: str, picture: UInt8) -> None:
+        path = self._project.folder / image
+        if path.exists() and not is_same(path, picture):
+            raise DataError(f"another picture is at {path}, which frames.csv does not name; move it away")
 
 
 def _origin(file: Path | None, entry: Entry) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from realtime_cropzoom.errors import DataError, SinkError, pluralize
 from realtime_cropzoom.files.atomic import MAKE_ROOM, make_folder, write_whole
 from realtime_cropzoom.files.atomic_images import write_image
+from realtime_cropzoom.files.csv_text import parse_frame_number
 from realtime_cropzoom.labelling.frame_table import (
     FrameRow,
     image_path,
@@ -25,7 +26,8 @@ from realtime_cropzoom.labelling.frame_table import (
     unique_folder,
     write_frame_table,
 )
-from realtime_cropzoom.labelling.recordings import name_of, open_recording
+from realtime_cropzoom.labelling.recordings import Recording, name_of, open_recording
+from realtime_cropzoom.labelling.same_picture import is_frame, is_same
 from realtime_cropzoom.labelling.small_pictures import Seen, small_picture
 from realtime_cropzoom.plots.contact_sheet import Tile, contact_sheet
 from realtime_cropzoom.plots.image_files import write_png
@@ -110,6 +112,7 @@ def write_round(project: Project, plan: Plan, done: Done = lambda: None) -> list
 
     Raises:
         SourceError: if a recording cannot be read.
+        DataError: if a picture that the table does not know would be replaced by another.
         SinkError: if a file cannot be written. What was written stays, and the same command goes on.
     """
     make_folder(project.frames_folder)
@@ -141,16 +144,33 @@ def _write_pictures(
     missing = [pick for pick in picks if pick.frame not in have]
     if not missing:
         return
-    folder = unique_folder(name_of(path), str(path), rows)
     with open_recording(path) as recording:
         if str(path) in plan.counted:
             recording.count_decoded()
+        folder = unique_folder(name_of(path), str(path), rows, lambda name: _is_free(project, name, recording))
         for pick in sorted(missing, key=lambda pick: pick.frame):
             image = image_path(folder, pick.frame)
-            write_image(project.folder / image, recording.read(pick.frame)[:, :, ::-1])
+            picture = recording.read(pick.frame)
+            _check_free(project.folder / image, picture)
+            write_image(project.folder / image, picture[:, :, ::-1])
             rows.append(FrameRow(image, str(path), pick.frame, number, pick.why))
             write_frame_table(project, rows)
             done()
+
+
+def _is_free(project: Project, folder: str, recording: Recording) -> bool:
+    """Return whether all pictures in a folder that the table does not know are frames of this recording."""
+    pictures = (project.frames_folder / folder).glob("img*.png")
+    return all(is_frame(picture, recording, parse_frame_number(picture.stem[3:]) or 0) for picture in pictures)
+
+
+def _check_free(path: Path, picture: UInt8) -> None:
+    """Raise DataError if another picture, which the table does not know, is where one is to be written."""
+    if path.exists() and not is_same(path, picture):
+        raise DataError(
+            f"{path}: got a picture that frames.csv does not name, expected nothing there. "
+            "Move it away, then give the same command again"
+        )
 
 
 def _round_of(plan: Plan, rows: Sequence[FrameRow]) -> int:

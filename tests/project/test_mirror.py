@@ -13,7 +13,7 @@ TOGETHER = {
     # Commands are tested as users run them: through ``main``, or as processes.
     "unit/cli/test_main.py": "cli/entry cli/parser cli/common cli/calibrate cli/check cli/keys cli/latency cli/train",
     "unit/cli/test_demo.py": "cli/demo_run",
-    "unit/cli/test_frames.py": "labelling/differing labelling/rounds labelling/uncertain",
+    "unit/cli/test_frames.py": "labelling/differing labelling/rounds labelling/same_picture labelling/uncertain",
     "unit/messaging/test_security.py": "cli/listen messaging/sockets",
     "unit/trigger/process/test_zone_editor.py": "cli/zones trigger/process/zone_picture",
     "unit/trigger/process/test_process.py": "trigger/process/open_process trigger/process/process_state",

@@ -166,6 +166,50 @@ def test_another_command_leaves_an_interrupted_round(
     assert [(row.round, row.folder) for row in rows] == [(1, "rat")] * 2 + [(2, "b")] * 4
 
 
+def test_pictures_that_the_table_does_not_know_are_never_overwritten(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another recording of the same name and length, and no table: the labelled pictures stay as they are."""
+    first, other = tmp_path / "a" / "rat", tmp_path / "b" / "rat"
+    for number in range(20):
+        write_image(first / f"{number:02}.png", FOOTAGE.draw(number))
+        write_image(other / f"{number:02}.png", 255 - FOOTAGE.draw(number))
+    assert frames(folder, first, "--count", 4, "--method", "uniform") == 0
+    project = load_project(folder)
+    before = {path: path.read_bytes() for path in (folder / "frames" / "rat").iterdir()}
+    table = project.frames_table.read_text()
+    project.frames_table.unlink()
+    assert frames(folder, other, "--count", 4, "--method", "uniform") == 0
+    assert {path: path.read_bytes() for path in (folder / "frames" / "rat").iterdir()} == before
+    assert {row.folder for row in read_frame_table(project)} == {"rat-2"}
+    project.frames_table.unlink()
+    assert frames(folder, first, "--count", 4, "--method", "uniform") == 0, "its own pictures are no others"
+    assert {row.folder for row in read_frame_table(project)} == {"rat"}
+    project.frames_table.write_text("".join(table.splitlines(keepends=True)[:2]))
+    stranger = next(path for path in sorted(before)[1:])
+    write_image(stranger, FOOTAGE.draw(99))
+    foreign = stranger.read_bytes()
+    capfd.readouterr()
+    assert frames(folder, first, "--count", 19, "--method", "uniform") == 2
+    assert "got a picture that frames.csv does not name" in capfd.readouterr().err
+    assert stranger.read_bytes() == foreign
+
+
+def test_another_recording_at_the_same_path_is_refused(
+    folder: Path, videos: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    video = tmp_path / "rat.mp4"
+    video.write_bytes(videos[0].read_bytes())
+    assert frames(folder, video, "--count", 3) == 0
+    assert frames(folder, video, "--count", 3) == 0, "the same one goes on"
+    Footage((320, 192)).write(video, 200)
+    capfd.readouterr()
+    with nothing_changes_in(folder):
+        assert frames(folder, video, "--count", 3) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+    assert "got another recording than the one that 6 pictures in frames/rat came from" in line
+
+
 def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
     """Pictures of noise are too large for what is left."""
     images = tmp_path / "noise"

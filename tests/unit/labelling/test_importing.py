@@ -45,6 +45,19 @@ def texts(done: Imported) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize(("frame", "folder"), [(3, "m-2"), (40, "m")])
+def test_a_picture_that_the_table_does_not_know_is_never_overwritten(tmp_path: Path, frame: int, folder: str) -> None:
+    project = make_project(tmp_path / "p")
+    stranger = project.frames_folder / "m" / f"img{frame:08d}.png"
+    write_picture(stranger, picture("another", frame))
+    before = stranger.read_bytes()
+    done = import_labels(project, as_csv(with_pictures(tmp_path)))
+    assert stranger.read_bytes() == before
+    assert {row.folder for row in read_frame_table(project)} == {folder}
+    assert len(done.merged.new) == (3 if folder == "m-2" else 2)
+    assert any("another picture is at" in text for text in texts(done)) == (folder == "m")
+
+
 def as_csv(folder: Path) -> Path:
     return deeplabcut_csv(folder / "CollectedData_Ada.csv", own_labels())
 
