@@ -132,7 +132,10 @@ def _import(arguments: argparse.Namespace) -> int:
         merged = done.merged
         if len(merged.labels) > MOST:
             _print(f"the picture shows {MOST} of them: suspicions first, then what is new or changed")
-        print(write_label_sheet(project, merged.labels, done.findings, [*merged.new, *merged.moved_px]))
+        try:
+            print(write_label_sheet(project, merged.labels, done.findings, [*merged.new, *merged.moved_px], _warn))
+        except SinkError as error:
+            _warn(f"the labels are imported, but there is no picture of them: {error}")
     say_next("train", arguments.project)
     return 0
 
@@ -171,6 +174,10 @@ def _counter(what: str) -> Any:
             print(f"\r{what}: {pluralize(done, 'frame')} ", end="", file=sys.stderr, flush=True)
 
     return show
+
+
+def _warn(text: str) -> None:
+    terminal.say(f"warning: {text}")
 
 
 def _print(text: str) -> None:

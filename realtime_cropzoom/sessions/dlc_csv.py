@@ -30,6 +30,8 @@ from realtime_cropzoom.types import Float64
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")
 _COORDS = ("x", "y", "likelihood", "visible")
+_FARTHEST_PX = 1e6
+"""A label farther out is no position in any picture."""
 _INDEX_ROWS = 200_000
 _MAX_MISSING_PER_ROW = 1_000
 """Maximum number of missing frames per row. In a file with more, the index does not hold frame numbers."""
@@ -148,7 +150,18 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None, *, part
     xy = np.full((len(images), len(names), 2), np.nan)
     xy[:, there] = found.reshape(len(images), len(there), 2)
     xy[np.isnan(xy).any(axis=2)] = np.nan
+    _check_near(path, images, names, xy)
     return Labels(path, images, names, xy)
+
+
+def _check_near(path: Path, images: Sequence[str], names: Sequence[str], xy: Float64) -> None:
+    far = np.argwhere(np.abs(xy) > _FARTHEST_PX)
+    if len(far):
+        row, k, axis = (int(i) for i in far[0])
+        raise DataError(
+            f"{path}: got {xy[row, k, axis]:g} for {quoted(names[k])} {'xy'[axis]} of {images[row]}, expected pixels "
+            "of its picture. Correct it, or empty the cell"
+        )
 
 
 def labels_outside(

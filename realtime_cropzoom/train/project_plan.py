@@ -83,13 +83,17 @@ def measure_animal(xy: Float32, sizes: Sequence[tuple[int, int]], given: Trainin
         given: What ``project.yaml`` says. Its crop size tells the length if no frame has two labelled keypoints.
 
     Raises:
-        ConfigError: if neither tells the length.
+        ConfigError: if neither tells the length, or the keypoints lie on each other.
     """
     lengths = animal_lengths(list(xy))
     if not lengths and given.crop_size == "auto":
         raise ConfigError(
             "the labels: got no frame with two labelled keypoints, expected some: they tell how large the animal is. "
             "Label a second keypoint, or set training.crop_size in project.yaml to twice its length (pixels)"
+        )
+    if lengths and np.median(lengths) < 1:
+        raise ConfigError(
+            "the labels: got all keypoints at one place in most frames, expected them on the animal. Label them again"
         )
     lengths = lengths or [float(given.crop_size) / _LENGTHS_PER_CROP]
     short, middle, long = np.quantile(lengths, (0.05, 0.5, 0.95))

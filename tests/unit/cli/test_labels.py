@@ -49,6 +49,28 @@ def test_a_second_import_says_what_changed_and_where_the_labels_of_before_are(
     assert "the labels of before are in" in text
 
 
+def test_a_missing_picture_or_a_contact_sheet_that_cannot_be_written_undoes_no_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    project = make_project(tmp_path / "p", FRAMES)
+    label(project, {f"frames/mouse/img{i:08d}.png": pose(i) for i in range(12)})
+    (project.folder / "frames/mouse/img00000003.png").unlink()
+    labels = {image: xy for image, xy in labels_of_a_lab().items() if "img03" not in image}
+    file = deeplabcut_csv(tmp_path / "a.csv", labels)
+    assert main(["labels", "import", str(project.folder), str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert "1 picture cannot be read, so an empty tile is shown" in err
+    assert "img00000003.png" in err
+    assert out.splitlines()[-1].endswith("contact_sheet.png")
+    (project.labels_folder / "contact_sheet.png").unlink()
+    (project.labels_folder / "contact_sheet.png").mkdir()
+    assert main(["labels", "import", str(project.folder), str(file)]) == 0
+    err = capsys.readouterr().err
+    assert "the labels are imported, but there is no picture of them" in err
+    assert "--out" not in err
+
+
 @pytest.mark.parametrize("program", ["deeplabcut", "coco"])
 def test_frames_go_out_and_never_over_labels_that_nobody_has_imported(
     tmp_path: Path, program: str, capsys: pytest.CaptureFixture[str]

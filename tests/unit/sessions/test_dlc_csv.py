@@ -255,6 +255,12 @@ def test_empty_cells_at_the_end_of_a_row_are_no_more_cells(tmp_path: Path) -> No
     assert sum(len(portion.index) for portion in iter_predictions(path)) == 2
 
 
+def test_a_label_that_is_in_no_picture_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, [*HEADER, "a.png,1,2,3,4", "b.png,1,1e30,3,4"])
+    with pytest.raises(DataError, match=r"got 1e\+30 for nose y of b.png, expected pixels"):
+        read_labels(path)
+
+
 def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("scorer,s,s\nbodyparts,n,n\ncoords,x,y\nmäuse.png,1,2\n".encode("latin-1"))
     (tmp_path / "wide.csv").write_text("scorer,s,s\n", encoding="utf-16")

@@ -110,6 +110,11 @@ def test_frames_with_one_keypoint_tell_no_length() -> None:
     assert make_plan(animal, Training(crop_size=200)).pose_input == (160, 160)
 
 
+def test_keypoints_on_each_other_in_all_frames_are_refused() -> None:
+    with pytest.raises(ConfigError, match="all keypoints at one place in most frames"):
+        measure_animal(np.full((12, 4, 2), 50, np.float32), [(640, 480)] * 12, AUTO)
+
+
 def test_hidden_keypoints_do_not_count() -> None:
     xy = turned_animal(100)
     xy[::2, 1] = NAN
