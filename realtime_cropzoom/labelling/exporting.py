@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime_cropzoom.errors import ConfigError, DataError, install_advice
+from realtime_cropzoom.errors import ConfigError, DataError, install_advice, pluralize
 from realtime_cropzoom.files.atomic import make_folder
 from realtime_cropzoom.labelling import prefill
 from realtime_cropzoom.labelling.exports.coco import export_coco
 from realtime_cropzoom.labelling.exports.deeplabcut import export_deeplabcut
 from realtime_cropzoom.labelling.exports.job import Exported, ExportJob
 from realtime_cropzoom.labelling.exports.sleap import export_sleap
-from realtime_cropzoom.labelling.frame_table import read_frame_table
+from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table
 from realtime_cropzoom.labelling.label_table import Labels, check_names, read_label_table
 from realtime_cropzoom.project.folder import Project
 
@@ -83,7 +84,21 @@ def export_labels(
     except ModuleNotFoundError as error:
         raise ConfigError(f"--to {program}: {install_advice(error.name or program, 'labels')}") from error
     prefill.remember(project, found)
-    return ExportSummary(done.open, len(rows), len(rows) - len(unlabelled), len(found), done.notes)
+    notes = (*_left_out(project, rows, labels), *done.notes)
+    return ExportSummary(done.open, len(rows), len(rows) - len(unlabelled), len(found), notes)
+
+
+def _left_out(project: Project, rows: Sequence[FrameRow], labels: Labels) -> tuple[str, ...]:
+    """Return a line about labelled pictures that the table does not name, and so are not exported."""
+    known = {row.image for row in rows}
+    unknown = [image for image in labels if image not in known]
+    if not unknown:
+        return ()
+    mend = f"cropzoom labels import {shlex.quote(str(project.folder))} {shlex.quote(str(project.labels_file))}"
+    return (
+        f"{pluralize(len(unknown), 'labelled picture')} left out, because frames.csv does not name them, "
+        f"first {unknown[0]}. Enter them again with: {mend}",
+    )
 
 
 def _check_there(project: Project, images: Sequence[str]) -> None:

@@ -77,7 +77,7 @@ def read_frame_table(project: Project) -> tuple[FrameRow, ...]:
         project: The project.
 
     Raises:
-        DataError: if the table cannot be read, or a row is none.
+        DataError: if the table cannot be read, a row is none, or two rows name the same picture.
     """
     path = project.frames_table
     if not path.exists():
@@ -86,7 +86,16 @@ def read_frame_table(project: Project) -> tuple[FrameRow, ...]:
     missing = [name for name in COLUMNS if name not in records.columns]
     if missing:
         raise DataError(f"{path} has no column {listed(missing)}; expected {listed(COLUMNS)}")
-    return tuple(_row(path, record) for record in records)
+    rows = tuple(_row(path, record) for record in records)
+    lines: dict[str, int] = {}
+    for line, row in enumerate(rows, 2):
+        if row.image in lines:
+            raise DataError(
+                f"{path}: got {row.image} in lines {lines[row.image]} and {line}, expected it once. "
+                "Take one of the lines out"
+            )
+        lines[row.image] = line
+    return rows
 
 
 def write_frame_table(project: Project, rows: Sequence[FrameRow]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -20,7 +21,7 @@ from support.labelled import NAMES, SIZE, label, make_project, picture, pose, wr
 from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.labelling import prefill
 from realtime_cropzoom.labelling.exporting import PROGRAMS, export_labels
-from realtime_cropzoom.labelling.frame_table import FrameRow, write_frame_table
+from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table, write_frame_table
 from realtime_cropzoom.labelling.importing import ImportOptions, import_labels
 from realtime_cropzoom.labelling.label_table import Labels, read_label_table
 from realtime_cropzoom.project.folder import Project
@@ -75,6 +76,26 @@ def test_every_coordinate_survives_to_the_last_bit(tmp_path: Path, program: str,
     other = make_project(tmp_path / "q", {"rat": (7,)})
     import_labels(other, export(project, program, tmp_path / "out"))
     assert other.labels_file.read_bytes() == project.labels_file.read_bytes()
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_labelled_pictures_without_a_row_are_counted_and_their_own_labels_bring_them_back(
+    tmp_path: Path, kept: int
+) -> None:
+    project = make_project(tmp_path / "my project", FRAMES)
+    label(project, {image("rat", frame): pose(frame) for frame in (7, 8)})
+    rows = read_frame_table(project)
+    lost = [row for row in rows if row.folder == "rat"][kept:]
+    write_frame_table(project, [row for row in rows if row not in lost])
+    pictures = {path: path.read_bytes() for path in project.frames_folder.rglob("*.png")}
+    (note, *_) = export_labels(project, "coco", tmp_path / "one").notes
+    assert note.startswith(f"{2 - kept} labelled picture")
+    assert "left out, because frames.csv does not name them, first frames/rat/img0000000" in note
+    file = Path(shlex.split(note.partition("with: ")[2])[-1])
+    assert not import_labels(project, file).merged.new
+    assert {row.image for row in read_frame_table(project)} == {row.image for row in rows}
+    assert {path: path.read_bytes() for path in project.frames_folder.rglob("*.png")} == pictures
+    assert not any("left out" in note for note in export_labels(project, "coco", tmp_path / "two").notes)
 
 
 def test_deeplabcut_finds_its_project(tmp_path: Path) -> None:

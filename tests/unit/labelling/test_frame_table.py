@@ -49,6 +49,10 @@ def test_each_recording_has_a_folder_of_its_own() -> None:
         ("image,frame\n", "has no column recording, round, why"),
         ("image,recording,frame,round,why\nframes/../x.png,a,1,1,\n", "expected frames/RECORDING"),
         ("image,recording,frame,round,why\nframes/a/x.png,a,one,1,\n", "the number of its frame"),
+        (
+            "image,recording,frame,round,why\nframes/a/1.png,a,1,1,\nframes/a/2.png,a,2,1,\nframes/a/1.png,a,1,1,\n",
+            "got frames/a/1.png in lines 2 and 4, expected it once",
+        ),
     ],
 )
 def test_a_damaged_table_is_refused(project: Project, text: str, message: str) -> None:
