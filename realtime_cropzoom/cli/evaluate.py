@@ -49,6 +49,8 @@ def register(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if (arguments.pose or arguments.detector) and not arguments.project.exists():
+        raise DataError(f"there is no {arguments.project}; expected a label file (CSV)")
     if arguments.pose is not None:
         _print(_of_models(arguments))
         return 0

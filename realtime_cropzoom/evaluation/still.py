@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.config.input_groups import BoxSettings
-from realtime_cropzoom.errors import ModelError, listed
+from realtime_cropzoom.errors import DataError, ModelError, listed
 from realtime_cropzoom.evaluation.results import Results
 from realtime_cropzoom.evaluation.truth import Truth
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import JudgeLimits, PoseJudge
+from realtime_cropzoom.labelling.checks import listing, outside
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Box, Float64, FrameMeta, Keypoints, UInt8
 
@@ -91,7 +92,7 @@ class StillTracker:
 
         Raises:
             ModelError: if the pose model lacks a keypoint.
-            DataError: if an image cannot be read.
+            DataError: if an image cannot be read, or all labels lie outside of their images.
         """
         names, known = truth.keypoint_names, self.pose.keypoint_names
         missing = [name for name in names if name not in known]
@@ -100,12 +101,25 @@ class StillTracker:
                 f"{self.pose.path} knows {listed(known)}, and not {listed(missing)}. Train again with the keypoints of "
                 "the labels"
             )
-        stills, sizes = [], []
-        for done, path in enumerate(truth.paths, 1):
+        stills, sizes, rows, away = [], list[tuple[int, int]](), list[int](), list[str]()
+        labels = truth.labels.copy()
+        for row, path in enumerate(truth.paths):
             image = read_image(path)
-            sizes.append((image.shape[1], image.shape[0]))
-            stills.append(self.look(image))
-            progress(done)
+            size = image.shape[1], image.shape[0]
+            off = outside(labels[row], size)
+            labels[row, off] = np.nan
+            away += [truth.images[row]] * bool(off.any())
+            if np.isfinite(labels[row]).any():
+                rows.append(row)
+                sizes.append(size)
+                stills.append(self.look(image))
+            progress(row + 1)
+        note = ""
+        if away:
+            note = listing("outside", away, "with keypoints outside of the picture", "They are left out").text
+        if not rows:
+            raise DataError(f"no label can be judged. {note}")
+        truth = truth.only(rows, labels, note)
         found = np.stack([_in_order(still.found, known, names) for still in stills])
         of_detector = () if self.detector is None else self.detector.keypoint_names
         detected = np.stack([_in_order(still.detected, of_detector, names) for still in stills])

@@ -39,6 +39,18 @@ class Truth:
     unseen: bool = True
     """Whether the models are known to be not trained on them."""
 
+    def only(self, rows: Sequence[int], labels: Float64, note: str) -> Truth:
+        """Return some of the frames, with other labels.
+
+        Args:
+            rows: Indices of the frames.
+            labels: (N, K, 2) labels of all frames.
+            note: A sentence about what was left out; empty if nothing was.
+        """
+        images, paths = tuple(self.images[row] for row in rows), tuple(self.paths[row] for row in rows)
+        notes = (*self.notes, note) if note else self.notes
+        return replace(self, images=images, paths=paths, labels=labels[list(rows)], notes=notes)
+
     def of(self, known: Collection[str]) -> Truth:
         """Return the same frames with those of their keypoints that are known, and a sentence about the others.
 
@@ -187,7 +199,12 @@ def _check_keypoints(csv: Path, keypoints: Sequence[str]) -> None:
 
 
 def _truth(labels: Labels, kept: Bool, folder: Path, notes: tuple[str, ...], trained_on: frozenset[str]) -> Truth:
-    rows = np.flatnonzero(kept)
+    rows, twice = _once(labels, np.flatnonzero(kept).tolist(), folder)
+    if twice:
+        notes = (
+            *notes,
+            f"{pluralize(twice, 'frame')} labelled twice in {labels.path.name} in the same way: judged once",
+        )
     images = tuple(labels.images[row] for row in rows)
     paths = tuple(folder / image for image in images)
     missing = [path for path in paths if not path.is_file()]
@@ -198,6 +215,19 @@ def _truth(labels: Labels, kept: Bool, folder: Path, notes: tuple[str, ...], tra
         )
     new = not trained_on & {recording_of(image) for image in images}
     return Truth(labels.keypoint_names, images, paths, labels.xy[rows], notes, new)
+
+
+def _once(labels: Labels, rows: Sequence[int], folder: Path) -> tuple[list[int], int]:
+    """Return the rows without repeated ones, and the number of those. Raises DataError if two rows differ."""
+    first: dict[Path, int] = {}
+    for row in rows:
+        other = first.setdefault((folder / labels.images[row]).resolve(), row)
+        if not np.array_equal(labels.xy[row], labels.xy[other], equal_nan=True):
+            raise DataError(
+                f"{labels.path}: got {labels.images[row]} twice with other labels, expected each frame once. Take one "
+                "of its rows off"
+            )
+    return list(first.values()), len(rows) - len(first)
 
 
 def _labelled(labels: Labels) -> Bool:

@@ -102,3 +102,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert error.startswith("cropzoom: ")
     assert error.count("\n") == 1
     assert not project.evaluation_folder.exists()
+
+
+def test_a_label_file_that_is_not_there_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags in (["--detector", "shipped"], ["--detector", "shipped", "--pose", "shipped"]):
+        assert main(["evaluate", "nope.csv", *flags]) == 2
+        assert "there is no nope.csv; expected a label file" in capsys.readouterr().err

@@ -78,6 +78,26 @@ def test_a_keypoint_that_came_after_the_training_is_not_judged(project: Project)
     assert any("do not know tail_tip" in note for note in numbers.results.truth.notes)
 
 
+def test_a_frame_is_judged_once_and_labels_outside_of_it_are_left_out(project: Project) -> None:
+    exact = _numbers(evaluate_project(project))
+    lines = project.labels_file.read_text().splitlines()
+    held_out = exact.results.truth.images
+    judged = [line for line in lines if line.split(",")[0] in held_out]
+    away = judged[0].split(",")
+    away[1] = "-50"
+    lines = [",".join(away) if line == judged[0] else line for line in lines]
+    project.labels_file.write_text("\n".join([*lines, judged[1]]) + "\n")
+    numbers = _numbers(evaluate_project(project))
+    assert numbers.frames == exact.frames
+    assert int(np.isnan(numbers.results.truth.labels).any(axis=2).sum()) == 1
+    notes = " / ".join(numbers.results.truth.notes)
+    assert "1 frame labelled twice in CollectedData.csv in the same way: judged once" in notes
+    assert f"outside: 1 frame with keypoints outside of the picture, first {held_out[0]}" in notes
+    project.labels_file.write_text("\n".join([*lines, ",".join(away), judged[0]]) + "\n")
+    with pytest.raises(CropzoomError, match="twice with other labels"):
+        evaluate_project(project)
+
+
 def test_new_models_are_compared_with_those_before(project: Project) -> None:
     assert _numbers(evaluate_project(project)).comparison is None
     assert _numbers(evaluate_project(project)).comparison is None, "these are the same models"
