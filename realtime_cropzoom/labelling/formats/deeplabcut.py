@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, quoted, shorten
+from realtime_cropzoom.errors import DataError, pluralize, quoted, shorten
 from realtime_cropzoom.files.csv_text import MISSING, cannot_read, check_separator, parse_frame_number, too_many_cells
 from realtime_cropzoom.labelling.formats.label_file import Entry, LabelFile, Point
 from realtime_cropzoom.sessions.foreign import deeplabcut_h5
@@ -127,15 +127,28 @@ def _label_file(
     for place, (animal, keypoint, coord) in enumerate(columns):
         places.setdefault((animal, keypoint), {})[coord] = place
     animals = tuple(dict.fromkeys(animal for animal, _ in places))
-    entries = []
+    entries, half = [], list[str]()
     for image, row in zip(images, numbers, strict=True):
         for animal in animals:
             points = {keypoint: _point(row, at) for (whose, keypoint), at in places.items() if whose == animal}
+            half += [
+                f"{quoted(keypoint)} of {image}"
+                for (whose, keypoint), at in places.items()
+                if whose == animal and math.isnan(row[at["x"]]) != math.isnan(row[at["y"]])
+            ]
             found = {keypoint: point for keypoint, point in points.items() if point is not None}
             if found:
                 entries.append(Entry(image, found, animal=animal, predicted=predicted))
     names = tuple(dict.fromkeys(keypoint for _, keypoint, _ in columns))
-    return LabelFile(path, "DeepLabCut", names, tuple(entries))
+    return LabelFile(path, "DeepLabCut", names, tuple(entries), _half_notes(half))
+
+
+def _half_notes(half: Sequence[str]) -> tuple[str, ...]:
+    """Return what is to be said of keypoints with one coordinate."""
+    if not half:
+        return ()
+    count = pluralize(len(half), "keypoint")
+    return (f"half: {count} with x but no y, or y but no x, first {half[0]}. Taken as hidden",)
 
 
 def _point(row: Sequence[float], at: dict[str, int]) -> Point | None:

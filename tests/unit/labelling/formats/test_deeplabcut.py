@@ -44,6 +44,17 @@ def test_decimal_commas_without_quotes_are_refused_with_their_line(tmp_path: Pat
     assert len(read_csv(path).entries) == 2
 
 
+def test_a_keypoint_with_one_coordinate_is_hidden_and_said_so(tmp_path: Path) -> None:
+    half = labels()
+    half[IMAGES[0]][1, 0] = np.nan
+    file = read_csv(deeplabcut_csv(tmp_path / "CollectedData.csv", half))
+    assert NAMES[1] not in file.entries[0].points
+    assert file.notes == (
+        f"half: 1 keypoint with x but no y, or y but no x, first ear_l of {IMAGES[0]}. Taken as hidden",
+    )
+    assert read_csv(deeplabcut_csv(tmp_path / "whole.csv", labels())).notes == ()
+
+
 def test_several_animals_are_entries_of_their_own(tmp_path: Path) -> None:
     text = (
         "scorer,,,Ada,Ada,Ada,Ada\nindividuals,,,one,one,two,two\nbodyparts,,,nose,nose,nose,nose\ncoords,,,x,y,x,y\n"
