@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, add_settings, check_free, say_next, settings_given
 from realtime_cropzoom.cli.values import a_path, a_session, number, some_text
+from realtime_cropzoom.config.group import AUTO, NONE
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.runtime.signals import signals_held_back
 from realtime_cropzoom.sessions.latest import LATEST
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from realtime_cropzoom.checks.doctor.session import OfSession
     from realtime_cropzoom.config.settings import Settings
 
+_MODELS = ("project", "detector", "pose")
 EXIT_FOUND = 1
 """Exit code if something was found that hinders."""
 _SETTINGS = (
@@ -74,7 +77,8 @@ def register(commands: Any) -> None:
     doctor.add_argument("--json", action="store_true", help="print findings and numbers as JSON")
     doctor.add_argument(
         "--out", type=a_path, metavar="PNG",
-        help="picture to write (default: NAME_doctor.png here, or SESSION/doctor.png, which are replaced)",
+        help="picture to write (default: NAME_doctor.png here, or SESSION/doctor.png, which are replaced; with "
+        "models of yours, their name before doctor)",
     )  # fmt: skip
     add_overwrite(doctor)
     doctor.add_later(lambda: add_settings(doctor, _SETTINGS))
@@ -95,7 +99,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     elif arguments.source is not None:
         raise ConfigError(f"--source: expected a session before it, got {arguments.what}. Leave it out")
     settings = _settings(arguments, session)
-    picture = arguments.out or _picture(arguments.what, folder)
+    picture = arguments.out or _picture(arguments.what, folder, _name_of_models(settings, session))
     found = examine(settings, picture, arguments.seconds, session, terminal.say)
     if arguments.json:
         print(json.dumps(found.values, indent=2, ensure_ascii=False))
@@ -124,31 +128,53 @@ def _settings(arguments: argparse.Namespace, session: OfSession | None) -> Setti
 
     given = {name: value for name, value in settings_given(arguments).items() if name in _SETTINGS}
     of_models = {} if session is None else dict(session.settings)
-    if given.keys() & {"project", "detector", "pose"}:
-        of_models = {name: value for name, value in of_models.items() if name not in ("detector", "pose")}
+    if given.keys() & set(_MODELS):
+        of_models = {name: value for name, value in of_models.items() if name not in _MODELS}
     source = session.video if session is not None else arguments.what
     if {"crop_size", "crop_ratio"} & given.keys():
         of_models = {name: value for name, value in of_models.items() if name not in ("crop_size", "crop_ratio")}
     return load_settings({**of_models, **given, "source": source}, arguments.config)
 
 
-def _picture(what: str, session: Path | None) -> Path:
-    """Return the picture to write: in the folder of a session, else here, named as the source."""
+def _name_of_models(settings: Settings, session: OfSession | None) -> str:
+    """Return the name of the project, or of the folder with the models; empty for the shipped ones, or the run's."""
+    given = [getattr(settings, name) for name in _MODELS]
+    if session is not None and given == [session.settings.get(name) for name in _MODELS]:
+        return ""
+    of_models = [str(path) for path in given[1:] if path not in (SHIPPED, AUTO, NONE)]
+    path = Path(given[0] or next(iter(of_models), "")).absolute()
+    parts = [name.removesuffix(".onnx") for name in path.parts[:0:-1]]
+    names = [name for name in parts if name not in ("models", "detector", "pose")]
+    return names[0] if names and (given[0] or of_models) else ""
+
+
+def _picture(what: str, session: Path | None, models: str) -> Path:
+    """Return the picture to write: in the folder of a session, else here, named as the source and the models."""
+    last = f"{models}_doctor.png" if models else "doctor.png"
     if session is not None:
-        return session / "doctor.png" if session.is_dir() else session.with_name(f"{session.stem}_doctor.png")
+        return session / last if session.is_dir() else session.with_name(f"{session.stem}_{last}")
     path = user_path(what)
     stem = path.stem if path.exists() else "".join(c if c.isalnum() else "_" for c in what).strip("_")[:60]
-    return Path(f"{stem or 'source'}_doctor.png")
+    return Path(f"{stem or 'source'}_{last}")
+
+
+def _flags_of_models(settings: Settings) -> list[object]:
+    """Return the flags with which a run takes the same models."""
+    if settings.project is not None:
+        return ["--project", settings.project]
+    given = [(f"--{role}", getattr(settings, role)) for role in ("detector", "pose")]
+    return [word for flag, path in given if path not in (SHIPPED, AUTO) for word in (flag, path)]
 
 
 def _say_next(findings: tuple[Finding, ...], settings: Settings) -> None:
     """Print the command that comes next."""
     source = str(settings.source)
-    models: list[object] = [] if settings.project is None else ["--project", settings.project]
+    models = _flags_of_models(settings)
     side = next((finding.crop_size for finding in findings if finding.crop_size is not None), None)
     if not findings:
-        say_next("run", source, *models)
+        boxes = [] if settings.crop_size is None else ["--crop-size", settings.crop_size]
+        say_next("run", source, *models, *boxes)
     elif findings[0].crop_size is not None:
         say_next("run", source, *models, "--crop-size", side)
-    elif findings[0].needs_training and settings.project is None:
+    elif findings[0].needs_training and not models:
         say_next("init", "my_animal", "--keypoints", "nose,ear_l,ear_r,tail_base")

@@ -29,7 +29,7 @@ TOGETHER = {
     "unit/checks/test_checks.py": "checks/animal checks/machine checks/models checks/recording checks/result "
     "checks/source",
     "unit/checks/doctor/test_causes.py": "checks/doctor/facts checks/doctor/finding checks/doctor/helped "
-    "checks/doctor/pictures",
+    "checks/doctor/pictures checks/doctor/sizes",
     "unit/checks/doctor/test_measure.py": "checks/doctor/experiments checks/doctor/movement checks/doctor/quality "
     "checks/doctor/sheet checks/looking",
     "unit/checks/doctor/test_doctor.py": "checks/doctor/report checks/doctor/samples checks/doctor/session cli/doctor",

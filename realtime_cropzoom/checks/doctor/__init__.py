@@ -6,6 +6,6 @@ In reading order:
 * ``movement``, ``quality``: what moves, and how good the pictures are, without a model.
 * ``experiments``: the frames in which nothing is found, changed in one way each.
 * ``facts``, ``measure``: all numbers of a source.
-* ``causes``: what they mean, in plain words, with the limits.
+* ``causes``: what they mean, in plain words, with the limits. ``sizes``: no size against a measured length.
 * ``report``, ``sheet``: the lines and the picture. ``doctor``: does all of it.
 """

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime_cropzoom.checks.doctor.facts import Facts
+from realtime_cropzoom.checks.doctor.facts import MOVING_SHARE, Facts
 from realtime_cropzoom.checks.doctor.finding import Finding, first_up, knows, train
 from realtime_cropzoom.checks.doctor.helped import HELPS_SHARE, helped
-from realtime_cropzoom.checks.doctor.pictures import MOVING_SHARE, OF_PICTURES
+from realtime_cropzoom.checks.doctor.pictures import OF_PICTURES
 from realtime_cropzoom.inference.pose_quality import MAX_JUMP_SHARE, percent
 
 GOOD_SHARE = 0.9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def examine(
     options = settings.source_options()
     sampled = take_samples(str(settings.source), options, seconds, None if session is None else session.wanted)
     looker.make_ready((sampled.width, sampled.height))
-    measured = measure(sampled, looker, None if session is None else session.facts, say)
+    ran = None if session is None else replace(session.facts, models=_other_models(session.models, models))
+    measured = measure(sampled, looker, ran, say)
     facts = replace(measured.facts, held_out=_held_out(settings.project))
     findings = find_causes(facts)
     write_png(picture, draw_sheet(sampled, measured, looker))
@@ -80,6 +81,19 @@ def _held_out(project: str | None) -> tuple[int, int] | None:
     """Return in how many of a project's held-out frames its models find the animal, and their number, if known."""
     errors = None if project is None else load_project(project).evaluation_folder / "errors.csv"
     return count_tracked(errors) if errors is not None and is_file(errors) else None
+
+
+def _other_models(ran: Mapping[str, Any], models: Models) -> str | None:
+    """Return the models of a run in a few words if others are used now; None if they are the same, or unknown."""
+    used = {"detector": models.detector, "pose": models.pose}
+    both = [(ran[role], model) for role, model in used.items() if model is not None and ran.get(role)]
+    if all(of_run.get("sha256") == model.sha256 for of_run, model in both):
+        return None
+    if all(of_run.get("shipped") for of_run, _ in both):
+        return "the shipped models"
+    if all(of_run.get("path") == str(model.file.onnx) for of_run, model in both):
+        return "earlier models from the same folders"
+    return " and ".join(str(of_run.get("path")) for of_run, _ in both)
 
 
 def _words(models: Models) -> str:

@@ -9,6 +9,11 @@ from realtime_cropzoom.checks.doctor.experiments import Tried
 from realtime_cropzoom.checks.doctor.quality import Light, Repeats
 from realtime_cropzoom.inference.manifest import Trained
 
+MOVING_SHARE = 0.5
+"""Share of the frames in which something must move, to say something about it."""
+LIKE_MOVING = (0.55, 1.6)
+"""Length of an animal by its keypoints, relative to that of what moves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -71,6 +76,8 @@ class Moving:
     """Share of the samples with a box and something that moves, in which it is not in the box; None without."""
     in_lost: float | None
     """Share of the samples without a found animal in which something moves; None if it was always found."""
+    lost_ratio: float | None = None
+    """Median length of what moves where the animal is not found, relative to where it is; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class SessionFacts:
     """Share of poses in which most keypoints move further than an animal can; None if unknown."""
     skipped: float
     """Share of the frames that were skipped."""
+    models: str | None = None
+    """The models of the run, in words, if the samples are shown to others; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,8 @@ class Facts:
     """Whether the source is a camera or a stream."""
     crop_size: int | None
     """Side of the boxes if it is the same for all (frame pixels)."""
+    usual_crop_size: int | None
+    """Side of the boxes in the training of the pose model (frame pixels); None if it does not say."""
     seen: Seen
     tried: tuple[Tried, ...]
     """Experiments with samples in which the animal was not found."""
@@ -137,6 +148,14 @@ class Facts:
     @property
     def length_px(self) -> float | None:
         """Length of the animal: of the poses if there are some, else of what moves (frame pixels)."""
-        best = max(self.tried, key=lambda tried: tried.share, default=None)
-        helped = best.length_px if best is not None and best.share >= 0.5 else None
-        return self.seen.length_px or helped or self.moving.length_px
+        tried = sorted((one for one in self.tried if one.share >= 0.5), key=lambda one: -one.share)
+        known = [self.seen.length_px, *(one.length_px for one in tried)]
+        agreed = (length for length in known if length is not None and self.agrees_with_movement(length))
+        return next(agreed, self.moving.length_px)
+
+    def agrees_with_movement(self, length: float) -> bool:
+        """Return whether a length of the animal (frame pixels) may be that of what moves; True if nothing does."""
+        moving = self.moving
+        if moving.length_px is None or moving.share < MOVING_SHARE:
+            return True
+        return LIKE_MOVING[0] <= length / moving.length_px <= LIKE_MOVING[1]

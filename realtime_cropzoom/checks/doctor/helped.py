@@ -20,6 +20,7 @@ from realtime_cropzoom.checks.doctor.finding import (
     train,
 )
 from realtime_cropzoom.checks.doctor.pictures import BLOCKS, BRIGHT, COMBING, DARK_FROM, NOISE
+from realtime_cropzoom.checks.doctor.sizes import has_other_boxes, is_contradicted
 from realtime_cropzoom.errors import advise
 from realtime_cropzoom.inference.appearance import MIN_CONTRAST
 from realtime_cropzoom.inference.pose_quality import percent
@@ -28,6 +29,8 @@ HELPS_SHARE = 0.5
 """Share of the lost frames in which an experiment must find the animal to name a cause."""
 TURNED_SHARE = 0.8
 """The same for a turned picture, which changes nothing for most models but what lies at their limits."""
+TURNED_FOUND = 0.2
+"""Share of the frames with an animal found as they are, from which the picture is not upside down."""
 HELPS_FRAMES = 2
 """Minimum number of those frames."""
 ENOUGH_LOST = 7
@@ -38,27 +41,37 @@ NEARLY_AS_GOOD = 0.25
 
 def helped(facts: Facts) -> list[Finding]:
     """Return the causes whose experiment makes the animal be found."""
+    return [_WORDS[_cause(tried)](facts, tried) for tried in named(facts)]
+
+
+def named(facts: Facts) -> list[Tried]:
+    """Return the experiments that name a cause, the one that helps most first."""
     best: dict[str, Tried] = {}
     for tried in facts.tried:
-        old = best.get(tried.experiment.family)
+        old = best.get(_cause(tried))
         if _helps(facts, tried) and (old is None or tried.share > old.share):
-            best[tried.experiment.family] = tried
+            best[_cause(tried)] = tried
     most = max((tried.share for tried in best.values()), default=0.0)
     kept = [tried for tried in best.values() if tried.share >= most - NEARLY_AS_GOOD]
     if any(_is_supported(facts, tried) for tried in kept):
         kept = [tried for tried in kept if _is_supported(facts, tried)]
-    if {"box", "zoom"} <= {tried.experiment.family for tried in kept}:  # the detector finds it: only its box is wrong
+    if {"box", "zoom"} <= {_cause(tried) for tried in kept}:  # the detector finds it: only its box is wrong
         worse = "zoom" if best["box"].share >= best["zoom"].share else "box"
-        kept = [tried for tried in kept if tried.experiment.family != worse]
-    findings = [_WORDS[tried.experiment.family](facts, tried) for tried in kept]
-    inverted = [tried for tried in kept if tried.experiment.inverted]
-    return findings + [_contrast(facts, tried) for tried in inverted[:1]]
+        kept = [tried for tried in kept if _cause(tried) != worse]
+    return sorted(kept, key=lambda tried: -tried.share)
+
+
+def _cause(tried: Tried) -> str:
+    """Return the family that an experiment speaks for. Of two changes, the other size does not help by itself."""
+    return "contrast" if tried.experiment.inverted else tried.experiment.family
 
 
 def _helps(facts: Facts, tried: Tried) -> bool:
     """Return whether an experiment names a cause. Frames at the limit are found by any small change."""
     least = TURNED_SHARE if tried.experiment.family == "turn" else HELPS_SHARE
-    if tried.found < HELPS_FRAMES or tried.share < least:
+    if tried.found < HELPS_FRAMES or tried.share < least or is_contradicted(facts, tried):
+        return False
+    if tried.experiment.family == "turn" and facts.seen.share >= TURNED_FOUND:
         return False
     return facts.seen.share < HELPS_SHARE or tried.frames >= ENOUGH_LOST or _is_supported(facts, tried)
 
@@ -66,7 +79,7 @@ def _helps(facts: Facts, tried: Tried) -> bool:
 def _is_supported(facts: Facts, tried: Tried) -> bool:
     """Return whether a measure of the pictures says the same as an experiment."""
     light = facts.light
-    match tried.experiment.family:
+    match _cause(tried):
         case "contrast":
             contrast, usual = facts.moving.contrast, -1.0 if facts.trained is None else facts.trained.contrast[1]
             return contrast is not None and abs(contrast) >= MIN_CONTRAST and contrast * usual < 0
@@ -81,20 +94,10 @@ def _is_supported(facts: Facts, tried: Tried) -> bool:
 
 
 def _how_often(tried: Tried, changed: str) -> str:
-    both = tried.experiment.inverted and "exchanged" not in changed
-    changed = f"{changed} and dark and bright are exchanged" if both else changed
     return (
         f"of {tried.frames} frames in which the models find nothing, they find the animal in {tried.found} "
         f"({percent(tried.share)}) once {changed}"
     )
-
-
-_INVERTED = {
-    "contrast": "dark and bright are exchanged",
-    "zoom": "dark and bright are exchanged and the picture has another size",
-    "box": "dark and bright are exchanged and the boxes have another size",
-}
-"""What an experiment with exchanged brightness changes."""
 
 
 def _contrast(facts: Facts, tried: Tried) -> Finding:
@@ -104,7 +107,12 @@ def _contrast(facts: Facts, tried: Tried) -> Finding:
     else:
         how = "brighter" if brighter > 0 else "darker"
         seen = f"The contrast is reversed: your animal is {how} than the floor (by {percent(abs(brighter))})"
-    text = f"{seen}; {knows(facts)}; {_how_often(tried, _INVERTED[tried.experiment.family])}"
+    experiment, changed = tried.experiment, "dark and bright are exchanged"
+    if experiment.family == "box":
+        changed += f" and boxes are {_times(experiment.box_factor)} as wide"
+    elif experiment.family == "zoom":
+        changed += f" and the picture is {_times(experiment.factor)} as large"
+    text = f"{seen}; {knows(facts)}; {_how_often(tried, changed)}"
     return Finding("contrast", 1 + tried.share, text, f"{first_up(train(facts))}.")
 
 
@@ -124,6 +132,9 @@ def _box(facts: Facts, tried: Tried) -> Finding:
     seen = f"The boxes are too {'small' if small else 'large'} for this animal"
     text = f"{seen}{its_size(facts, tried)}; {_how_often(tried, f'boxes are {_times(factor)} as wide')}"
     side = None if facts.seen.box_side is None else max(16, round(factor * facts.seen.box_side / 10) * 10)
+    if has_other_boxes(facts):
+        side = facts.usual_crop_size
+        text += f"; in the training they are {side} px wide"
     flag = "" if side is None else advise(f"Set --crop-size {side}", f"Set crop_size {side}")
     return Finding("box size", 1 + tried.share, text, f"{flag or 'Set other boxes'}.", side)
 

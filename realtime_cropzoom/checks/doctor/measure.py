@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -21,11 +21,12 @@ from realtime_cropzoom.checks.doctor.experiments import (
     sized_experiments,
 )
 from realtime_cropzoom.checks.doctor.facts import Facts, Moving, OtherOrder, Seen, SessionFacts, Speed
-from realtime_cropzoom.checks.doctor.helped import HELPS_FRAMES, HELPS_SHARE
+from realtime_cropzoom.checks.doctor.helped import named
 from realtime_cropzoom.checks.doctor.movement import Movement, Mover, find_movement
 from realtime_cropzoom.checks.doctor.pictures import COMBING
 from realtime_cropzoom.checks.doctor.quality import blockiness, combing, count_repeats, edge_width, measure_light
 from realtime_cropzoom.checks.doctor.samples import Sample, Sampled
+from realtime_cropzoom.checks.doctor.sizes import SEVERAL
 from realtime_cropzoom.checks.looking import Look, Looker
 from realtime_cropzoom.inference.appearance import animal_length, to_gray
 from realtime_cropzoom.types import Box, Float64
@@ -84,8 +85,6 @@ def measure(
         has_boxes=looker.rule is not None,
     )
     repeats = count_repeats(samples)
-    one_picture = repeats.far >= FROZEN_SHARE and len(samples) > 1  # and nothing to learn from it
-    tried, helped = ((), ()) if one_picture else _try(samples, looks, movement, looker, wanted, say)
     facts = Facts(
         shipped=looker.models.pose.is_shipped,
         trained=known,
@@ -93,8 +92,9 @@ def measure(
         fps=sampled.fps,
         live=sampled.live,
         crop_size=None if looker.rule is None else looker.rule.crop_size,
+        usual_crop_size=looker.models.pose.manifest.crop_size,
         seen=seen,
-        tried=tried,
+        tried=(),
         light=light,
         repeats=repeats,
         moving=_moving(movement, looks),
@@ -104,7 +104,9 @@ def measure(
         blocks=float(np.median([blockiness(to_gray(sample.image)) for sample in samples])),
         session=session,
     )
-    return Measured(facts, looks, helped)
+    one_picture = repeats.far >= FROZEN_SHARE and len(samples) > 1  # and nothing to learn from it
+    tried, helped = ((), ()) if one_picture else _try(sampled, looks, movement, looker, (facts, wanted), say)
+    return Measured(replace(facts, tried=tried), looks, helped)
 
 
 def _aspect_factor(size: tuple[int, int], trained: tuple[int, int]) -> float | None:
@@ -113,14 +115,15 @@ def _aspect_factor(size: tuple[int, int], trained: tuple[int, int]) -> float | N
 
 
 def _try(
-    samples: Sequence[Sample],
+    sampled: Sampled,
     looks: Sequence[Look],
     movement: Movement,
     looker: Looker,
-    wanted: Wanted,
+    known: tuple[Facts, Wanted],
     say: Callable[[str], None],
 ) -> tuple[tuple[Tried, ...], tuple[tuple[int, Experiment, Changed, Look], ...]]:
     """Run the experiments on the samples in which nothing was found."""
+    samples, (facts, wanted) = sampled.samples, known
     lost = [k for k, look in enumerate(looks) if not look.is_found]
     if not lost or 1 - len(lost) / len(samples) >= GOOD_SHARE:
         return (), ()
@@ -128,18 +131,19 @@ def _try(
     lost = [lost[k] for k in np.unique(np.linspace(0, len(lost) - 1, MOST_FRAMES).round().astype(int))]
     frames = [(samples[k].image, movement.largest[k]) for k in lost]
     results = [(*run_experiment(looker, one, frames, animal_length), one) for one in first_experiments(wanted)]
-    if not any(_helps(tried) for tried, _, _ in results):
+    if not named(replace(facts, tried=tuple(tried for tried, _, _ in results))):
         both = sized_experiments(wanted, inverted=True)
         results += [(*run_experiment(looker, one, frames, animal_length), one) for one in both]
-    best = max(results, key=lambda result: result[0].found)
+    all_tried = tuple(tried for tried, _, _ in results)
+    best = named(replace(facts, tried=all_tried))[:1]
     helped = [
-        (k, best[2], *found) for k, found in zip(lost, best[1], strict=True) if found is not None and _helps(best[0])
+        (k, experiment, *found)
+        for tried, looked, experiment in results
+        if tried in best
+        for k, found in zip(lost, looked, strict=True)
+        if found is not None
     ]
-    return tuple(tried for tried, _, _ in results), tuple(helped)
-
-
-def _helps(tried: Tried) -> bool:
-    return tried.found >= HELPS_FRAMES and tried.share >= HELPS_SHARE
+    return all_tried, tuple(helped)
 
 
 def _seen(looks: Sequence[Look], looker: Looker) -> Seen:
@@ -222,7 +226,15 @@ def _moving(movement: Movement, looks: Sequence[Look]) -> Moving:
         contrast=_median([mover.contrast for mover in there]),
         outside_box=float(np.mean([not mover.is_in(box) for mover, box in boxed])) if boxed else None,
         in_lost=float(np.mean(lost)) if lost else None,
+        lost_ratio=_lost_ratio(largest, looks),
     )
+
+
+def _lost_ratio(movers: Sequence[Mover | None], looks: Sequence[Look]) -> float | None:
+    """Return how long what moves is where the animal is not found, relative to where it is."""
+    pairs = [(mover.length_px, look.is_found) for mover, look in zip(movers, looks, strict=True) if mover is not None]
+    lost, found = ([length for length, is_found in pairs if is_found == wanted] for wanted in (False, True))
+    return float(np.median(lost) / np.median(found)) if min(len(lost), len(found)) >= SEVERAL else None
 
 
 def _has_second(movers: Sequence[Mover]) -> bool:

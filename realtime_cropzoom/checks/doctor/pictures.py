@@ -10,8 +10,6 @@ from realtime_cropzoom.errors import advise
 from realtime_cropzoom.inference.appearance import MIN_CONTRAST
 from realtime_cropzoom.inference.pose_quality import percent
 
-MOVING_SHARE = 0.5
-"""Share of the frames in which something must move, to say something about it."""
 WHOLE_SHARE = 0.3
 """Share of the frames in which nearly everything differs, for a moving camera."""
 FLICKER = 0.02

@@ -39,14 +39,17 @@ def report_lines(sampled: Sampled, facts: Facts, findings: Sequence[Finding], mo
 
 def _seen_line(facts: Facts) -> str:
     seen = facts.seen
-    text = f"animal found in {seen.found} of {seen.frames} frames ({percent(seen.share)})"
+    others = facts.session is not None and facts.session.models is not None
+    who = "with the models of now, the animal is" if others else "animal"
+    text = f"{who} found in {seen.found} of {seen.frames} frames ({percent(seen.share)})"
     if seen.likelihood is not None:
         text += f"; likelihood {seen.likelihood:.2f} (median of all keypoints)"
     return text + ("" if seen.length_px is None else f"; {seen.length_px:.0f} px long")
 
 
 def _session_line(session: SessionFacts) -> str:
-    text = f"the session: tracked in {percent(session.tracked)} of {session.frames} frames"
+    which = "" if session.models is None else f" (with {session.models})"
+    text = f"the session{which}: tracked in {percent(session.tracked)} of {session.frames} frames"
     if session.longest_lost is not None:
         begin, end = session.longest_lost
         text += f"; longest without the animal: frames {begin} to {end - 1}"

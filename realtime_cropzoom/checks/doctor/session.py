@@ -12,13 +12,14 @@ from realtime_cropzoom.checks.doctor.facts import SessionFacts
 from realtime_cropzoom.checks.doctor.samples import MOMENTS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, advise
+from realtime_cropzoom.project.folder import is_project
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
 from realtime_cropzoom.types import Int64, State
 
 _OF_MODELS = (
-    *("detector", "pose", "precision", "provider", "decoder", "crop_size", "crop_ratio", "anchor_keypoints"),
+    *("project", "detector", "pose", "precision", "provider", "decoder", "crop_size", "crop_ratio", "anchor_keypoints"),
     *("min_likelihood", "min_box", "edge", "detector_min_sharpness", "pose_min_sharpness", "pose_min_likelihood"),
     "shape_tolerance",
 )
@@ -36,6 +37,8 @@ class OfSession:
     """Numbers of the frames of ``video`` to look at."""
     settings: dict[str, Any]
     """The settings of the run that say what its models see; empty if it left none."""
+    models: dict[str, Any]
+    """The models of the run, by role, with ``path``, ``sha256`` and ``shipped``; empty if it does not say."""
 
 
 def read_of_session(path: Path, source: str | None = None) -> OfSession:
@@ -57,7 +60,10 @@ def read_of_session(path: Path, source: str | None = None) -> OfSession:
         )
     known = {name: value for name, value in tables.session.settings.items() if name in _OF_MODELS}
     settings = {name: value for name, value in known.items() if name in Settings.model_fields}
-    return OfSession(_facts(tables), video, tuple(_wanted(tables, video).tolist()), settings)
+    if settings.get("project") is not None and not is_project(Path(str(settings["project"]))):
+        del settings["project"]  # it is gone; the models may still be there
+    models = tables.session.summary.get("models") or {}
+    return OfSession(_facts(tables), video, tuple(_wanted(tables, video).tolist()), settings, models)
 
 
 def _facts(tables: SessionTables) -> SessionFacts:

@@ -14,6 +14,8 @@ from realtime_cropzoom.checks.doctor.causes import find_causes
 from realtime_cropzoom.checks.doctor.experiments import Experiment, Tried
 from realtime_cropzoom.checks.doctor.facts import Facts, Moving, OtherOrder, Seen, SessionFacts, Speed
 from realtime_cropzoom.checks.doctor.quality import Light, Repeats
+from realtime_cropzoom.checks.doctor.report import report_lines
+from realtime_cropzoom.checks.doctor.samples import Sampled
 from realtime_cropzoom.errors import flags_of_command
 from realtime_cropzoom.inference.manifest import Trained
 
@@ -27,6 +29,7 @@ GOOD = Facts(
     fps=30.0,
     live=False,
     crop_size=240,
+    usual_crop_size=240,
     seen=Seen(24, 24, 24, {}, 0.99, 115.0, 240.0, 0.5, (320.0, 240.0), None),
     tried=(),
     light=Light(0.69, 0.0, 0.03, 0.0, 0.3, 0.0),
@@ -53,8 +56,12 @@ def lost(**parts: Any) -> Facts:
     return with_facts(**{"seen": {"found": 1, "length_px": None}, **parts})
 
 
-def tried(family: str, found: int, frames: int = 12, **how: Any) -> Tried:
-    return Tried(Experiment(family, **how), found, frames, 60.0 if found else None)
+def tried(family: str, found: int, frames: int = 12, length: float = 115.0, **how: Any) -> Tried:
+    return Tried(Experiment(family, **how), found, frames, length if found else None)
+
+
+SMALL, LARGE = {"length_px": 80.0}, {"length_px": 220.0}
+"""What moves is smaller, and larger, than the animals of the training."""
 
 
 def causes(facts: Facts) -> list[str]:
@@ -84,8 +91,18 @@ def test_bad_pictures_are_no_cause_where_the_animal_is_found(
 
 CASES = [
     pytest.param({"tried": (tried("contrast", 11),)}, {"tried": (tried("contrast", 5),)}, "contrast", id="contrast"),
-    pytest.param({"tried": (tried("zoom", 9, factor=2.0),)}, {"tried": ()}, "size in the frame", id="size"),
-    pytest.param({"tried": (tried("box", 9, box_factor=2.0),)}, {"tried": ()}, "box size", id="box"),
+    pytest.param(
+        {"tried": (tried("zoom", 9, length=70.0, factor=2.0),), "moving": SMALL},
+        {"tried": (tried("zoom", 9, factor=2.0),)},
+        "size in the frame",
+        id="size",
+    ),
+    pytest.param(
+        {"tried": (tried("box", 9, length=200.0, box_factor=2.0),), "moving": LARGE},
+        {"tried": (tried("box", 9, box_factor=2.0),)},
+        "box size",
+        id="box",
+    ),
     pytest.param({"tried": (tried("light", 9),)}, {"tried": (tried("light", 1),)}, "exposure", id="stretched"),
     pytest.param({"tried": (tried("channels", 9),)}, {"tried": ()}, "colour order", id="colours"),
     pytest.param({"tried": (tried("turn", 10),)}, {"tried": (tried("turn", 9),)}, "turned", id="turned"),
@@ -171,7 +188,8 @@ def test_the_contrast_says_what_is_measured_and_what_the_models_know() -> None:
 
 
 def test_boxes_come_with_the_side_to_set_where_the_command_has_the_flag() -> None:
-    facts = lost(tried=(tried("box", 12, box_factor=2.0), tried("zoom", 9, factor=0.5)))
+    both = tried("box", 12, length=200.0, box_factor=2.0), tried("zoom", 9, length=200.0, factor=0.5)
+    facts = lost(tried=both, moving=LARGE)
     with flags_of_command(["--crop-size"]):
         [finding] = find_causes(facts)
     assert (finding.advice, finding.crop_size) == ("Set --crop-size 480.", 480)
@@ -179,9 +197,61 @@ def test_boxes_come_with_the_side_to_set_where_the_command_has_the_flag() -> Non
         assert find_causes(facts)[0].advice == "Set crop_size 480."
 
 
-def test_a_small_bright_animal_has_two_causes() -> None:
-    both = lost(tried=(tried("contrast", 0), tried("box", 12, box_factor=0.5, inverted=True)), moving={"contrast": 0.3})
-    assert sorted(causes(both)) == ["box size", "contrast"]
+@pytest.mark.parametrize("trained", [TRAINED, None])
+def test_what_needs_two_changes_is_a_matter_of_the_models_and_no_size_to_set(trained: Trained | None) -> None:
+    with_size = tried("box", 12, length=150.0, box_factor=2.0, inverted=True)
+    bright = lost(tried=(tried("contrast", 0), with_size), moving={"contrast": 0.3}, trained=trained)
+    [finding] = find_causes(bright)
+    assert (finding.cause, finding.crop_size) == ("contrast", None)
+    assert finding.text.endswith("once dark and bright are exchanged and boxes are twice as wide")
+    assert finding.advice.startswith("Train your own")
+
+
+def test_no_size_contradicts_the_length_of_what_moves() -> None:
+    """A pose half as long as what moves is none, whatever the picture was changed to."""
+    for size in (tried("box", 12, length=71.0, box_factor=0.5), tried("zoom", 12, length=71.0, factor=2.0)):
+        moves = {"length_px": 170.0}
+        assert causes(lost(tried=(size,), moving=moves)) == ["unknown animal"]
+        assert causes(lost(tried=(size,), moving={"length_px": 80.0})) != ["unknown animal"]
+
+
+def test_no_size_contradicts_the_length_at_which_the_animal_is_found_as_it_is() -> None:
+    seen = {"found": 11, "length_px": 118.0}
+    larger = tried("box", 12, length=145.0, box_factor=1.4)
+    found = with_facts(seen=seen, tried=(larger,))
+    assert "box size" not in causes(found)
+    assert "box size" in causes(replace(found, moving=replace(found.moving, lost_ratio=1.6)))
+    assert "box size" not in causes(replace(found, moving=replace(found.moving, lost_ratio=0.6)))
+
+
+def test_poses_that_are_not_as_long_as_what_moves_say_nothing_of_its_size() -> None:
+    assert causes(with_facts(seen={"found": 10, "length_px": 50.0})) == ["unknown animal"]
+
+
+def test_boxes_of_another_side_than_in_the_training_are_named_with_that_side() -> None:
+    set_to_160 = lost(seen={"found": 8, "length_px": 118.0, "box_side": 160.0}, crop_size=160)
+    larger, smaller = tried("box", 12, box_factor=1.4), tried("box", 12, box_factor=0.5)
+    [finding] = find_causes(replace(set_to_160, tried=(larger,)))
+    assert (finding.cause, finding.crop_size) == ("box size", 240)
+    assert "in the training they are 240 px wide" in finding.text
+    assert "box size" not in causes(replace(set_to_160, tried=(smaller,)))
+
+
+def test_a_picture_in_which_the_animal_is_often_found_is_not_upside_down() -> None:
+    turned = (tried("turn", 12),)
+    assert causes(with_facts(seen={"found": 11}, tried=turned)) == ["unknown animal"]
+    assert causes(lost(tried=turned)) == ["turned"]
+
+
+def test_the_report_says_which_models_each_number_is_of() -> None:
+    ran = SessionFacts(600, 1.0, None, 0.0, 0.0, "the shipped models")
+    sampled = Sampled("rat.mp4", 640, 480, 30.0, 600, ())
+    other = report_lines(sampled, with_facts(session=ran), [], "rat_arena")
+    assert other[1] == "the session (with the shipped models): tracked in 100 % of 600 frames"
+    assert other[2].startswith("with the models of now, the animal is found in 24 of 24 frames")
+    same = report_lines(sampled, with_facts(session=replace(ran, models=None)), [], "rat_arena")
+    assert same[1].startswith("the session: tracked")
+    assert same[2].startswith("animal found in 24")
 
 
 def test_where_most_frames_are_found_a_few_are_not_explained_by_any_small_change() -> None:

@@ -51,7 +51,31 @@ def test_a_recording_with_the_animal_is_well(
     assert "animal found in 24 of 24 frames (100 %)" in said.out
     assert "All is well: nothing was found that hinders" in said.out
     assert "cropzoom run" in said.err
-    assert cv2.imread(str(tmp_path / "film_doctor.png")) is not None
+    [picture] = tmp_path.glob("film_*_doctor.png")  # named after the models, too
+    assert cv2.imread(str(picture)) is not None
+
+
+def test_the_project_of_a_session_comes_back_in_the_next_command(
+    tmp_path: Path,
+    models: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = tmp_path / "rat_arena"
+    project.mkdir()
+    (project / "project.yaml").write_text("keypoints: [nose, tail]\nskeleton: []\nsymmetric: []\n")
+    video = write_film(tmp_path / "film.mp4")
+    given: dict[str, Any] = {
+        "project": str(project),
+        "detector": models[1],
+        "pose": models[3],
+        "crop_size": 96,
+        "pace": "fast",
+    }
+    folder = run_to_end(make_settings(tmp_path, source=str(video), **given)).folder
+    assert folder is not None
+    assert main(["doctor", str(folder)]) == 0
+    assert f"--project {project}" in " ".join(capsys.readouterr().err.split()).replace("'", "")
+    assert (folder / "doctor.png").exists()
 
 
 def test_a_cause_gives_exit_code_1_and_the_same_in_json(
