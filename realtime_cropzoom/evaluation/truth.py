@@ -14,7 +14,7 @@ from realtime_cropzoom.evaluation.measures import Bool
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.labelling.label_table import check_names
 from realtime_cropzoom.project.folder import Project
-from realtime_cropzoom.sessions.dlc_csv import Labels, read_header, read_labels
+from realtime_cropzoom.sessions.dlc_csv import Labels, half_notes, read_header, read_labels
 from realtime_cropzoom.types import Float64
 
 TRAIN, HELD_OUT = "train", "held_out"
@@ -200,6 +200,7 @@ def _check_keypoints(csv: Path, keypoints: Sequence[str]) -> None:
 
 def _truth(labels: Labels, kept: Bool, folder: Path, notes: tuple[str, ...], trained_on: frozenset[str]) -> Truth:
     rows, twice = _once(labels, np.flatnonzero(kept).tolist(), folder)
+    notes = (*notes, *half_notes(labels.half))
     if twice:
         notes = (
             *notes,

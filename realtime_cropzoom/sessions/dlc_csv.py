@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realtime_cropzoom.errors import DataError, listed, quoted
+from realtime_cropzoom.errors import DataError, listed, pluralize, quoted
 from realtime_cropzoom.files.csv_text import (
     cannot_read,
     first_records,
@@ -70,6 +70,8 @@ class Labels:
     keypoint_names: tuple[str, ...]
     xy: Float64
     """(N, K, 2), image pixels; NaN for a keypoint without a label."""
+    half: tuple[str, ...] = ()
+    """Keypoints with one coordinate, in words; they have no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,22 @@ def read_labels(path: Path, keypoint_names: Sequence[str] | None = None, *, part
     found = _numbers(path, header, images, table, [(names[k], axis) for k in there for axis in "xy"])
     xy = np.full((len(images), len(names), 2), np.nan)
     xy[:, there] = found.reshape(len(images), len(there), 2)
-    xy[np.isnan(xy).any(axis=2)] = np.nan
+    half = np.isnan(xy).any(axis=2) & ~np.isnan(xy).all(axis=2)
+    xy[half] = np.nan
     _check_near(path, images, names, xy)
-    return Labels(path, images, names, xy)
+    return Labels(path, images, names, xy, tuple(f"{quoted(names[k])} of {images[i]}" for i, k in np.argwhere(half)))
+
+
+def half_notes(half: Sequence[str]) -> tuple[str, ...]:
+    """Return what is to be said of keypoints with one coordinate.
+
+    Args:
+        half: The keypoints, in words.
+    """
+    if not half:
+        return ()
+    count = pluralize(len(half), "keypoint")
+    return (f"half: {count} with x but no y, or y but no x, first {half[0]}. Taken as hidden",)
 
 
 def _check_near(path: Path, images: Sequence[str], names: Sequence[str], xy: Float64) -> None:

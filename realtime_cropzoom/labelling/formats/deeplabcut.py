@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from realtime_cropzoom.errors import DataError, pluralize, quoted, shorten
+from realtime_cropzoom.errors import DataError, quoted, shorten
 from realtime_cropzoom.files.csv_text import MISSING, cannot_read, check_separator, parse_frame_number, too_many_cells
 from realtime_cropzoom.labelling.formats.label_file import Entry, LabelFile, Point
+from realtime_cropzoom.sessions.dlc_csv import half_notes
 from realtime_cropzoom.sessions.foreign import deeplabcut_h5
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -140,15 +141,7 @@ def _label_file(
             if found:
                 entries.append(Entry(image, found, animal=animal, predicted=predicted))
     names = tuple(dict.fromkeys(keypoint for _, keypoint, _ in columns))
-    return LabelFile(path, "DeepLabCut", names, tuple(entries), _half_notes(half))
-
-
-def _half_notes(half: Sequence[str]) -> tuple[str, ...]:
-    """Return what is to be said of keypoints with one coordinate."""
-    if not half:
-        return ()
-    count = pluralize(len(half), "keypoint")
-    return (f"half: {count} with x but no y, or y but no x, first {half[0]}. Taken as hidden",)
+    return LabelFile(path, "DeepLabCut", names, tuple(entries), half_notes(half))
 
 
 def _point(row: Sequence[float], at: dict[str, int]) -> Point | None:

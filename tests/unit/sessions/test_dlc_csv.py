@@ -55,7 +55,9 @@ def test_keypoints_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_label_with_one_coordinate_is_nan(tmp_path: Path) -> None:
-    xy = read_labels(table(tmp_path, [*HEADER, "a.png,1,,3,4", "b.png,,,,"])).xy
+    labels = read_labels(table(tmp_path, [*HEADER, "a.png,1,,3,4", "b.png,,,,"]))
+    xy = labels.xy
+    assert labels.half == ("nose of a.png",)
     assert np.isnan(xy[0, 0]).all()
     assert xy[0, 1].tolist() == [3, 4]
     assert np.isnan(xy[1]).all()
