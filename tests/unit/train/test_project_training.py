@@ -15,14 +15,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.judged_projects import write_frames, write_labels
+from support.judged_projects import make_project, put_model, write_frames, write_labels
 
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.project.folder import Project, load_project
 from realtime_cropzoom.train.dataset import LabelledFrame
 from realtime_cropzoom.train.project_messages import Progress
-from realtime_cropzoom.train.project_training import train_project
+from realtime_cropzoom.train.project_training import ProjectReport, train_project
 from realtime_cropzoom.train.training_state import TrainingFolder, read_split, write_split
 
 NAMES = ("nose", "ear_l", "ear_r")
@@ -231,6 +231,29 @@ def test_other_labels_or_settings_are_another_training(project: Project, monkeyp
     said = refused(load_project(project.folder), monkeypatch, resume=True)
     assert "got another project.yaml than the interrupted training had" in said
     assert said.endswith("Begin again with --overwrite")
+
+
+def test_the_command_says_first_that_the_new_models_are_worse_and_that_the_training_was_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    judged = make_project(tmp_path / "my mouse")
+    assert main(["evaluate", str(judged.folder)]) == 0
+    for name, role in (("detector", "detector"), ("pose", "pose")):
+        put_model(judged.models_folder / "previous/2026-01-02T03-04-05" / name, role)
+    models, errors = judged.evaluation_folder / "models.json", judged.evaluation_folder / "errors.csv"
+    models.write_text(models.read_text().replace('"pose": "', '"pose": "other'))
+    errors.write_text(re.sub(r",[0-9.]+,yes", ",0.001,yes", errors.read_text()))
+    short = "the training was short: pose model 3 epochs"
+    report = ProjectReport(judged, 2, 6, judged.models_folder / "curves.png", judged.models_folder / "previous", short)
+    monkeypatch.setattr("realtime_cropzoom.train.project_training.train_project", lambda *_, **__: report)
+    capfd.readouterr()
+    assert main(["train", str(judged.folder)]) == 0
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith("worse than the models before, on the same 6 frames")
+    assert "mv previous/2026-01-02T03-04-05/detector previous/2026-01-02T03-04-05/pose ." in lines[1]
+    assert short in lines
+    assert [line.partition("cropzoom ")[2].split()[0] for line in err.splitlines() if "Next: " in line] == ["run"]
 
 
 def test_comments_recordings_and_lines_may_change(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
