@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, add_settings, check_free, say_next, settings_given
 from realtime_cropzoom.cli.values import a_path, a_session, number, some_text
-from realtime_cropzoom.config.group import AUTO, NONE
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
-from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.runtime.signals import signals_held_back
 from realtime_cropzoom.sessions.latest import LATEST
 
@@ -138,6 +136,9 @@ def _settings(arguments: argparse.Namespace, session: OfSession | None) -> Setti
 
 def _name_of_models(settings: Settings, session: OfSession | None) -> str:
     """Return the name of the project, or of the folder with the models; empty for the shipped ones, or the run's."""
+    from realtime_cropzoom.config.group import AUTO, NONE
+    from realtime_cropzoom.inference.model_paths import SHIPPED
+
     given = [getattr(settings, name) for name in _MODELS]
     if session is not None and given == [session.settings.get(name) for name in _MODELS]:
         return ""
@@ -160,6 +161,9 @@ def _picture(what: str, session: Path | None, models: str) -> Path:
 
 def _flags_of_models(settings: Settings) -> list[object]:
     """Return the flags with which a run takes the same models."""
+    from realtime_cropzoom.config.group import AUTO
+    from realtime_cropzoom.inference.model_paths import SHIPPED
+
     if settings.project is not None:
         return ["--project", settings.project]
     given = [(f"--{role}", getattr(settings, role)) for role in ("detector", "pose")]
