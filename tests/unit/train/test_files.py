@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: training needs the train extra")
@@ -21,7 +23,7 @@ def test_epochs_are_whole_numbers_and_the_label_of_the_best_stays_inside_the_fra
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.add_subplot()
     _draw_curves(axes, table)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib does not say what it draws with
     canvas.draw()
     assert all(float(tick).is_integer() for tick in axes.get_xticks())
     (text,) = figure.axes[1].texts
