@@ -15,6 +15,7 @@ from realtime_cropzoom.evaluation.judgement import SURE
 from realtime_cropzoom.evaluation.results import Results
 from realtime_cropzoom.evaluation.truth import Truth
 from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.inference.pose_quality import pose_lengths
 from realtime_cropzoom.labelling.frame_table import FrameRow
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.image_file import read_image
@@ -144,10 +145,7 @@ def _lengths(xy: Float64) -> tuple[float, float, float]:
     complete = xy[np.isfinite(xy).all(axis=(1, 2))]
     if not len(complete) or xy.shape[1] < 2:
         return (float("nan"),) * 3
-    longest = np.zeros(len(complete))
-    for k in range(xy.shape[1]):
-        longest = np.maximum(longest, np.linalg.norm(complete - complete[:, k : k + 1], axis=2).max(axis=1))
-    low, middle, high = (float(value) for value in np.percentile(longest, (5, 50, 95)))
+    low, middle, high = (float(value) for value in np.percentile(pose_lengths(complete), (5, 50, 95)))
     return low, middle, high
 
 

@@ -10,6 +10,7 @@ from realtime_cropzoom.errors import pluralize, quoted
 from realtime_cropzoom.evaluation import measures
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.measures import SwapCount
+from realtime_cropzoom.inference.pose_quality import pose_lengths
 from realtime_cropzoom.train.verdict import USABLE
 from realtime_cropzoom.types import Float64
 
@@ -105,8 +106,7 @@ def exchanged(judged: Judgement, swap: SwapCount) -> str:
 def _looks(judged: Judgement) -> Iterator[str]:
     """Yield groups of frames that look alike and have larger errors than the rest."""
     results, labels = judged.results, judged.results.truth.labels
-    extent = np.nanmax(np.linalg.norm(labels[:, :, None] - labels[:, None], axis=3), axis=(1, 2), initial=0)
-    extent = np.where(np.isfinite(labels).all(axis=(1, 2)), extent, np.nan)
+    extent = np.where(np.isfinite(labels).all(axis=(1, 2)), pose_lengths(labels), np.nan)
     for values, low, high in (
         (results.light, "dark frames", "bright frames"),
         (extent, "frames with a curled animal", "frames with a stretched animal"),

@@ -111,7 +111,7 @@ class PoseQuality:
         self._waiting = []
         complete = xy[np.isfinite(xy).all(axis=(1, 2))]
         self._poses += len(xy)
-        np.add.at(self._lengths, np.searchsorted(_LENGTH_EDGES, _lengths(complete)), 1)
+        np.add.at(self._lengths, np.searchsorted(_LENGTH_EDGES, pose_lengths(complete)), 1)
         known = np.isfinite(likelihood)
         bins = np.clip(np.nan_to_num(likelihood) * (_LIKELIHOOD_BINS - 1), 0, _LIKELIHOOD_BINS - 1).round().astype(int)
         for keypoint, counts in enumerate(self._likelihoods):
@@ -284,8 +284,8 @@ def misfit(summary: Mapping[str, Any], *, of: InputKind = InputKind.VIDEO) -> st
     return ""
 
 
-def _lengths(xy: Float32) -> Float64:
-    """Return the largest distance between two keypoints of each pose: (N, K, 2) → (N,), px."""
+def pose_lengths(xy: Float32 | Float64) -> Float64:
+    """Return the largest distance between two keypoints of each pose: (N, K, 2) → (N,), px. NaN counts for nothing."""
     longest = np.zeros(len(xy))
     for other in range(1, xy.shape[1]):
         apart = np.linalg.norm(xy[:, other:] - xy[:, :-other], axis=2).max(axis=1)
