@@ -195,6 +195,7 @@ _EXTRAS = {
     "plots": ("matplotlib",),
     "train": ("torch", "onnxscript"),
     "basler": ("pypylon",),
+    "animals": ("scipy",),
     "outputs": ("pylsl", "serial", "pythonosc"),
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
