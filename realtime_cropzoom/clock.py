@@ -1,7 +1,12 @@
-"""Clock: the monotonic clock of this machine, and its offset to Unix time.
+"""Clock: the monotonic clock of this machine, and its offset to Unix time. No other module reads a monotonic clock.
 
-Every time in a run is ``time.monotonic_ns`` of this machine. No interval and no timeout uses another clock, so a step
-of the wall clock changes nothing. The offset to Unix time is measured once per run, at its start.
+Every time in a run is ``now_ns`` of this machine. No interval and no timeout uses another clock, so a step of the wall
+clock changes nothing. The offset to Unix time is measured once per run, at its start.
+
+On Linux and macOS the clock is ``time.monotonic_ns``. On Windows it is ``time.perf_counter_ns``: before Python 3.13,
+``time.monotonic_ns`` steps by 15.6 ms there, so that no age of a pose would be right. Windows' counter has one zero for
+all processes of a machine, and Python 3.13 reads it for both names. The system decides, not a measurement: two
+processes, perhaps of two versions of Python, that measured differently would not share a zero.
 """
 
 from __future__ import annotations
@@ -9,13 +14,47 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import sys
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-now_ns: Callable[[], int] = time.monotonic_ns
+_COARSE_NS = 1_000_000
+"""Step (ns) from which a clock is too coarse: ages of poses are a few milliseconds."""
+_STEPS = 3
+"""Number of steps that are measured. A clock of 15.6 ms takes 50 ms for them."""
+
+
+def clock_of(system: str) -> Callable[[], int]:
+    """Return the function that reads the clock (ns) on a system, as ``sys.platform`` names it."""
+    return time.perf_counter_ns if system == "win32" else time.monotonic_ns
+
+
+now_ns: Callable[[], int] = clock_of(sys.platform)
 """Returns the current time (monotonic, ns)."""
+
+
+def now_s() -> float:
+    """Return the current time (monotonic, s), for deadlines and durations."""
+    return now_ns() / 1e9
+
+
+def step_ns(clock: Callable[[], int] = now_ns) -> int:
+    """Return by how much a clock advances at once (ns): the smallest change that a few readings see."""
+    smallest = None
+    for _ in range(_STEPS):
+        before = clock()
+        while (after := clock()) == before:
+            pass
+        smallest = after - before if smallest is None else min(smallest, after - before)
+    return smallest or 0
+
+
+def too_coarse(clock: Callable[[], int] = now_ns) -> str | None:
+    """Return why a clock cannot tell the age of a pose; None if it can."""
+    step = step_ns(clock)
+    return f"the clock of this system advances in steps of {step / 1e6:.1f} ms" if step > _COARSE_NS else None
 
 
 def unix_offset_ns() -> int:
@@ -26,9 +65,9 @@ def unix_offset_ns() -> int:
     """
     best_width, best_offset = None, 0
     for _ in range(5):
-        before = time.monotonic_ns()
+        before = now_ns()
         unix = time.time_ns()
-        after = time.monotonic_ns()
+        after = now_ns()
         if best_width is None or after - before < best_width:
             best_width, best_offset = after - before, unix - (before + after) // 2
     return best_offset

@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import zmq
 
 from realtime_cropzoom.checks.result import CheckResult, bad, good
-from realtime_cropzoom.clock import unix_offset_ns
+from realtime_cropzoom.clock import now_s, too_coarse, unix_offset_ns
 from realtime_cropzoom.config.group import AUTO, NONE
 from realtime_cropzoom.config.output_groups import ENDPOINTS
 from realtime_cropzoom.config.settings import Settings
@@ -154,11 +153,13 @@ def check_cores(cores: Sequence[float | None]) -> CheckResult:
 
 
 def check_clock(anchor_ns: int) -> CheckResult:
-    """Return a line that says whether wall clock and monotonic clock agree.
+    """Return a line that says whether the clock is fine enough, and agrees with the wall clock.
 
     Args:
         anchor_ns: Result of ``unix_offset_ns`` at the start of the checks.
     """
+    if coarse := too_coarse():
+        return bad("clock", f"{coarse}, so that no age of a pose is right; take another Python or machine")
     step_s = (unix_offset_ns() - anchor_ns) / 1e9
     if abs(step_s) > _STEP_S:
         return bad("clock", f"the wall clock jumped by {step_s:.3f} s during the check; check again when it is set")
@@ -188,11 +189,11 @@ def _write_speed(folder: Path) -> float | None:
     block = os.urandom(_TRIAL_BYTES)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            began = time.perf_counter()
+            began = now_s()
             file.write(block)
             file.flush()
             os.fsync(file.fileno())
-            return _TRIAL_BYTES / (time.perf_counter() - began)
+            return _TRIAL_BYTES / (now_s() - began)
     except OSError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from statistics import median
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from realtime_cropzoom.checks.result import CheckResult, bad, good
 from realtime_cropzoom.checks.source import Measured
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.group import NONE
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
@@ -124,12 +124,12 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
         box = Box((width - side) // 2, (height - side) // 2, side, side)
     model_input = model.new_input()
     times_ms: list[float] = []
-    until = time.perf_counter() + _TIME_S
-    while len(times_ms) < _RUNS[0] or (len(times_ms) < _RUNS[1] and time.perf_counter() < until):
-        began = time.perf_counter()
+    until = now_s() + _TIME_S
+    while len(times_ms) < _RUNS[0] or (len(times_ms) < _RUNS[1] and now_s() < until):
+        began = now_s()
         view = model.prepare(image, box, models.settings.edge, model_input)
         model.decode(model.infer(*[model_input] * (2 * model.context_radius + 1)), view)
-        times_ms.append((time.perf_counter() - began) * 1e3)
+        times_ms.append((now_s() - began) * 1e3)
     return median(times_ms)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 from realtime_cropzoom.checks.models import CheckedModels
 from realtime_cropzoom.checks.result import CheckResult, bad, good
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.group import COPY, NONE
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.sinks.recorder import check_copy
@@ -90,11 +90,11 @@ def _time_encoder(images: list[UInt8], codec: Codec) -> tuple[float, float]:
         encoder = VideoEncoder(path, (width, height), _FPS, codec)
         times_ms = []
         for index, image in enumerate(images):
-            began = time.perf_counter()
+            began = now_s()
             frame = encoder.convert(image)
             if frame is not None:
                 encoder.write(frame, round(index * 1e9 / _FPS))
-            times_ms.append((time.perf_counter() - began) * 1e3)
+            times_ms.append((now_s() - began) * 1e3)
         encoder.close()
         if encoder.error is not None:
             raise SinkError(f"cannot encode {codec}: {encoder.error}")

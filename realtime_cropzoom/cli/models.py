@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, names, some_text
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import EXIT_BAD_INPUT, ConfigError, CropzoomError, quoted
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -293,9 +293,9 @@ def _milliseconds(model: Model) -> float:
     """Return the time (ms) of one run of the network on a black picture: the shortest of five."""
     black, times_ms = [model.new_input()] * (2 * model.context_radius + 1), []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = now_s()
         model.infer(*black)
-        times_ms.append((time.perf_counter() - begun) * 1e3)
+        times_ms.append((now_s() - begun) * 1e3)
     return min(times_ms)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_draw
 from realtime_cropzoom.cli.run import check_view, show_view
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError
@@ -93,7 +94,7 @@ class CameraProgress:
         """Create the display; ``settings`` has the settings of each camera."""
         self._settings = settings
         self._width = max(map(len, settings))
-        self._shown_at_s = time.monotonic()
+        self._shown_at_s = now_s()
         self._said: dict[str, str] = {}
         """{camera: state that was said last}"""
 
@@ -101,8 +102,8 @@ class CameraProgress:
         """Show the cameras that run."""
         if not terminal.is_live():
             self._say_changes(runs)
-        elif time.monotonic() - self._shown_at_s >= 1.0:
-            self._shown_at_s = time.monotonic()
+        elif now_s() - self._shown_at_s >= 1.0:
+            self._shown_at_s = now_s()
             terminal.show([self._line(run) for run in runs])
 
     def _say_changes(self, runs: Sequence[CameraRun]) -> None:

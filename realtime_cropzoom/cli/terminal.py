@@ -20,11 +20,11 @@ import select
 import sys
 import textwrap
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.runtime.signals import before_ending, signals_held_back
 
 _QUEUE_BYTES = 1 << 16
@@ -116,7 +116,7 @@ class _Output:
     def finish(self, *, wait: bool) -> None:
         """Wait until everything is written: with ``wait`` without a limit, otherwise 1 s at most."""
         with self._changed:
-            deadline = None if wait else time.monotonic() + _END_TIMEOUT_S
+            deadline = None if wait else now_s() + _END_TIMEOUT_S
             self._wait_until(self._is_done, deadline)
             if not self._is_done():  # wait only once
                 self.gone = True
@@ -128,8 +128,8 @@ class _Output:
         """Wait for ``done``, in short waits, so that signal handlers can run and set ``hurried``."""
         while not (self.gone or done()):
             if self.hurried and deadline is None:
-                deadline = time.monotonic() + _END_TIMEOUT_S
-            if deadline is not None and time.monotonic() > deadline:
+                deadline = now_s() + _END_TIMEOUT_S
+            if deadline is not None and now_s() > deadline:
                 return
             self._changed.wait(0.1)
 

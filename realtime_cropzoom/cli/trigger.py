@@ -7,7 +7,6 @@ import contextlib
 import secrets
 import sys
 import threading
-import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, some_text, whole
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, SinkError, pluralize
 from realtime_cropzoom.runtime.signals import ignore_suspension, signals_held_back, stop_on_signals
@@ -203,8 +203,8 @@ class _Board:
         if self._quiet:
             return
         self._lines.extend(_decision_text(decision, terminal.columns()) for decision in decisions)
-        if time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + 1.0
+        if now_s() >= self._next_s:
+            self._next_s = now_s() + 1.0
             self._state = self._state_line()
 
     def end(self, summary: dict[str, Any]) -> None:

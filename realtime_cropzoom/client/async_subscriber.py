@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import zmq.asyncio
 
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
 from realtime_cropzoom.client.subscriber import ms_until
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.sockets import new_socket
@@ -61,26 +61,26 @@ class AsyncSubscriber(SubscriberBase):
         Raises:
             ConfigError: if the endpoint refuses this client.
         """
-        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        deadline = math.inf if timeout_s is None else now_s() + timeout_s
         while ready := dict(await self._poller.poll(ms_until(deadline))):
             if self._socket not in ready:
                 self._check_handshake()
             message = self._take(await self._socket.recv_multipart()) if self._socket in ready else None
             await asyncio.sleep(0)  # with many waiting messages nothing above yields to the other tasks
-            if message is not None or time.monotonic() >= deadline:
+            if message is not None or now_s() >= deadline:
                 return message
         return None
 
     async def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
         """Return the newest pose if it is no older than ``max_age_ms``, or None. See ``Subscriber.newest``."""
-        deadline = time.monotonic() + timeout_s
+        deadline = now_s() + timeout_s
         while True:
             pose = self._newest([message async for message in self._all_waiting()], max_age_ms)
             if pose is not None:
                 return pose
             if self._socket not in dict(await self._poller.poll(ms_until(deadline))):
                 self._check_handshake()  # also without a timeout, so that a caller that never waits learns of a refusal
-            if time.monotonic() >= deadline:
+            if now_s() >= deadline:
                 return self._still_young(max_age_ms)
 
     async def messages(self) -> AsyncIterator[Message]:

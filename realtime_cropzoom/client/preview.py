@@ -17,7 +17,6 @@ msgspec, but no video library: decode the JPEG with what your window has.
 from __future__ import annotations
 
 import math
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,7 @@ import zmq
 
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT
 from realtime_cropzoom.client.subscriber import ms_until
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.messaging.endpoints import endpoint_seen_from
 from realtime_cropzoom.messaging.keys import read_client_keys
@@ -107,13 +107,13 @@ class PreviewSubscriber:
         Raises:
             ConfigError: if the endpoint refuses this client, or has no keys although ``keys`` are given.
         """
-        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        deadline = math.inf if timeout_s is None else now_s() + timeout_s
         while ready := self._poll(ms_until(deadline)):
             if (picture := self._newest(ready)) is not None:
                 return picture
             if (reason := self._handshake.check()) is not None:
                 raise ConfigError(reason)
-            if time.monotonic() >= deadline:  # also while other messages keep arriving
+            if now_s() >= deadline:  # also while other messages keep arriving
                 return None
         return None
 

@@ -19,13 +19,13 @@ The module imports pyzmq and msgspec, but no inference or video library. ``Async
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import zmq
 
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.sockets import new_socket
@@ -80,12 +80,12 @@ class Subscriber(SubscriberBase):
             ConfigError: if the endpoint refuses this client, or has no keys although ``keys`` are given. No message
                 would ever arrive.
         """
-        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        deadline = math.inf if timeout_s is None else now_s() + timeout_s
         while ready := dict(self._poller.poll(ms_until(deadline))):
             if self._socket not in ready:  # messages that came before a refusal are returned first
                 self._check_handshake()
             message = self._take(self._socket.recv_multipart()) if self._socket in ready else None
-            if message is not None or time.monotonic() >= deadline:  # also while other bytes keep arriving
+            if message is not None or now_s() >= deadline:  # also while other bytes keep arriving
                 return message
         return None
 
@@ -108,14 +108,14 @@ class Subscriber(SubscriberBase):
         Raises:
             ConfigError: as ``receive``.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = now_s() + timeout_s
         while True:
             pose = self._newest(self._all_waiting(), max_age_ms)
             if pose is not None:
                 return pose
             if self._socket not in dict(self._poller.poll(ms_until(deadline))):
                 self._check_handshake()  # also without a timeout, so that a caller that never waits learns of a refusal
-            if time.monotonic() >= deadline:
+            if now_s() >= deadline:
                 return self._still_young(max_age_ms)
 
     def messages(self) -> Iterator[Message]:
@@ -147,5 +147,5 @@ class Subscriber(SubscriberBase):
 
 
 def ms_until(deadline: float) -> int | None:
-    """Return the timeout for ``poll`` until ``deadline`` (s, ``time.monotonic``): whole ms, None for no limit."""
-    return None if deadline == math.inf else max(0, math.ceil((deadline - time.monotonic()) * 1000))
+    """Return the timeout for ``poll`` until ``deadline`` (s, ``clock.now_s``): whole ms, None for no limit."""
+    return None if deadline == math.inf else max(0, math.ceil((deadline - now_s()) * 1000))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import DataError, SinkError, advise
 
 _FLUSH_S = 0.5
@@ -66,7 +66,7 @@ class ResumableCsv:
         """Number of complete rows that an earlier command left."""
         self._header_rows = header.count("\n")
         self._pending: list[str] = []
-        self._flushed_s = time.monotonic()
+        self._flushed_s = now_s()
         made_of = json.loads(json.dumps(made_of, default=str))
         size = self._continue_rows(made_of) if resume and self._partial.exists() else 0
         with _sink_errors(final):
@@ -106,7 +106,7 @@ class ResumableCsv:
     def add(self, line: str) -> None:
         """Add a row, which ends with its line break. Rows are flushed every 0.5 s. Raises SinkError as ``flush``."""
         self._pending.append(line)
-        if time.monotonic() - self._flushed_s > _FLUSH_S:
+        if now_s() - self._flushed_s > _FLUSH_S:
             self.flush()
 
     def flush(self) -> None:
@@ -120,7 +120,7 @@ class ResumableCsv:
         self._unwritten = (data + "".join(rows).encode(), offset)
         with _sink_errors(self.final):
             self._write()
-        self._flushed_s = time.monotonic()
+        self._flushed_s = now_s()
 
     def _write(self) -> None:
         """Write the unwritten bytes at their offset. If Ctrl-C interrupts, the next call repeats the same write."""

@@ -17,14 +17,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 import zmq
 
-from realtime_cropzoom.clock import clock_id, now_ns
+from realtime_cropzoom.clock import clock_id, now_ns, now_s
 from realtime_cropzoom.messaging.endpoints import endpoint_seen_from
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.messaging.message import HelloMessage, Ns
@@ -204,10 +203,10 @@ class ClockSync:
 
     def _exchange(self, socket: zmq.Socket[bytes], clock: str) -> Exchange | None:
         """Exchange once; return None if no reply comes in time. Drops late replies to earlier requests."""
-        mark, deadline = secrets.token_bytes(8), time.monotonic() + _REPLY_TIMEOUT_S
+        mark, deadline = secrets.token_bytes(8), now_s() + _REPLY_TIMEOUT_S
         sent_ns = now_ns()
         socket.send(mark, zmq.NOBLOCK)
-        while time.monotonic() < deadline and not self._stop.is_set():
+        while now_s() < deadline and not self._stop.is_set():
             if not socket.poll(50):
                 continue
             back_ns = now_ns()

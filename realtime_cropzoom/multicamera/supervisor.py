@@ -20,7 +20,7 @@ from typing import Any, TextIO
 import msgspec
 
 from realtime_cropzoom import __version__
-from realtime_cropzoom.clock import unix_offset_ns
+from realtime_cropzoom.clock import now_ns, unix_offset_ns
 from realtime_cropzoom.config.multi_camera import Cameras
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import EXIT_FAILED, EXIT_INCOMPLETE
@@ -193,7 +193,7 @@ class CameraGroup:
         self.notes: deque[str] = deque(maxlen=_LINES_KEPT)
         """Lines for the user, hidden by ``--quiet``."""
         self._anchor_ns = unix_offset_ns()
-        self._began_ns, self._started_unix_s = time.monotonic_ns(), round(time.time(), 3)
+        self._began_ns, self._started_unix_s = now_ns(), round(time.time(), 3)
         self._ended: set[str] = set()
         """Names of the cameras whose end was reported."""
         self._unsaved = False
@@ -235,10 +235,10 @@ class CameraGroup:
                 self._report_exit(run)
         if self._stop is not None and not self._stop_sent:
             self._stop_sent = True
-            self._deadline_ns = time.monotonic_ns() + round(_KILL_AFTER_S * 1e9)
+            self._deadline_ns = now_ns() + round(_KILL_AFTER_S * 1e9)
             for run in self.runs:
                 run.stop(*self._stop)
-        if self._stop_sent and (self._kill_now or time.monotonic_ns() > self._deadline_ns):
+        if self._stop_sent and (self._kill_now or now_ns() > self._deadline_ns):
             for run in self.runs:
                 if run.process.poll() is None:
                     run.kill()
@@ -292,7 +292,7 @@ class CameraGroup:
             "exit": self._exit_code(),
             "unix_offset_ns": self._anchor_ns,
             "started_unix_s": self._started_unix_s,
-            "seconds": round((time.monotonic_ns() - self._began_ns) / 1e9, 3),
+            "seconds": round((now_ns() - self._began_ns) / 1e9, 3),
             "totals": {name: sum(c[name] for c in counts) for name in (counts[0] if counts else ())},
             "cameras": cameras,
             "folder": str(self.folder),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.atomic import Say, write_whole
 from realtime_cropzoom.inference.manifest import Manifest, Role
@@ -292,9 +292,9 @@ def _measure_speed(model: Model, candidate: Path, prepared: Float32) -> Speed:
     taken: tuple[list[float], list[float]] = [], []
     for _ in range(_TIMED_RUNS):
         for session, times in zip(sessions, taken, strict=True):
-            begin = time.perf_counter()
+            begin = now_s()
             session.run(prepared[None])
-            times.append((time.perf_counter() - begin) * 1e3)
+            times.append((now_s() - begin) * 1e3)
     return Speed(*map(statistics.median, taken))
 
 

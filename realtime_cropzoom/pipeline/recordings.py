@@ -7,11 +7,11 @@ that wait, the file, the encoder. The pose stage and the source learn of a recor
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import SinkError, StateError
 from realtime_cropzoom.files.append import NO_ANSWER
 from realtime_cropzoom.pipeline.pose import PoseStage
@@ -152,8 +152,8 @@ class Recordings:
     def _end(self, recorder: BaseRecorder) -> None:
         """End a recording with the newest captured frame; wait until its files are closed, but not for ever."""
         recorder.stop_before(self._maker.ring.newest + 1)
-        until = time.monotonic() + _CLOSES_WITHIN_S
-        while recorder.is_alive() and time.monotonic() < until and not self._maker.control.stop.is_set():
+        until = now_s() + _CLOSES_WITHIN_S
+        while recorder.is_alive() and now_s() < until and not self._maker.control.stop.is_set():
             recorder.join(POLL_S)
         self._detach(recorder)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.disk_use import DiskUse
@@ -152,7 +152,7 @@ def end_sink(sink: Sink | Recorder | ZmqPublisher) -> None:
 
 def _join(threads: Sequence[Stage], timeout_s: float) -> bool:
     """Join threads within ``timeout_s`` (s) in all; return whether they have ended."""
-    deadline = time.monotonic() + timeout_s
+    deadline = now_s() + timeout_s
     for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        thread.join(max(0.0, deadline - now_s()))
     return not any(thread.is_alive() for thread in threads)

@@ -8,12 +8,12 @@ offline, which uses one thread, give the same numbers.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.types import Float32
@@ -62,9 +62,9 @@ def _times_ms(models: list[Model], inputs: list[list[Float32]]) -> list[float]:
     times: list[list[float]] = [[] for _ in models]
     for turn in range(_ROUNDS):
         for model, own in zip(models, times, strict=True):
-            begun = time.perf_counter()
+            begun = now_s()
             model.infer(*inputs[turn % len(inputs)])
-            own.append((time.perf_counter() - begun) * 1e3)
+            own.append((now_s() - begun) * 1e3)
     return [median(own) for own in times]
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import CropzoomError, SinkError
 
 T = TypeVar("T")
@@ -86,11 +86,11 @@ class Started:
             BaseException: the error that the thread reported.
             CropzoomError: of the class ``failure`` after ``timeout_s``, or if stopped.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = now_s() + timeout_s
         while not self._reported.wait(_POLL_S):
             if stopped():
                 raise self._failure(f"stopped before {what} was ready")
-            if time.monotonic() > deadline:
+            if now_s() > deadline:
                 advice = f"; {self._advice}" if self._advice else ""
                 raise self._failure(f"{what} was not ready within {timeout_s:g} s{advice}")
         if self.error is not None:
@@ -119,8 +119,8 @@ def in_time(
             started.ready()
 
     threading.Thread(target=do, name="cropzoom-start", daemon=True).start()
-    begun, logged = time.monotonic(), False
-    while not started.reported and not stopped() and (waited_s := time.monotonic() - begun) < timeout_s:
+    begun, logged = now_s(), False
+    while not started.reported and not stopped() and (waited_s := now_s() - begun) < timeout_s:
         if waited_s > _LOG_AFTER_S and not logged:
             logged = True
             logger.warning("%s does not answer yet; trying for %g s", what, timeout_s)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.ring import Ring
 from realtime_cropzoom.runtime.worker import RunControl, Stage
@@ -25,8 +25,8 @@ class ShutdownGrace:
     def over(self) -> bool:
         """Return whether the grace period has ended."""
         if self._over_at is None and self._control.stop.is_set():
-            self._over_at = time.monotonic() + _GRACE_S
-        return self._over_at is not None and time.monotonic() > self._over_at
+            self._over_at = now_s() + _GRACE_S
+        return self._over_at is not None and now_s() > self._over_at
 
 
 class RecordingWork:

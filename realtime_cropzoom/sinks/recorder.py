@@ -10,13 +10,13 @@ camera keeps its duration.
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.group import COPY, NONE
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError
@@ -98,9 +98,9 @@ class FrameRecorder(BaseRecorder):
 
     def _wait_for_pose(self, index: int) -> None:
         """Wait until the frame has its pose, at most ``_MAX_POSE_WAIT_S`` and while the ring has room."""
-        deadline = time.monotonic() + _MAX_POSE_WAIT_S
+        deadline = now_s() + _MAX_POSE_WAIT_S
         while not (self._lockstep or self._posed >= index or self.control.stop.is_set()):
-            left_s = deadline - time.monotonic()
+            left_s = deadline - now_s()
             if left_s <= 0 or self._ring.newest - index > self._ring.slots // 2:
                 return
             self._pose_done.clear()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import time
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from realtime_cropzoom.clock import now_s
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -100,7 +101,7 @@ class Guard:
     def make_code(self) -> str:
         """Return a code that stands for the token once, within a minute."""
         code = secrets.token_urlsafe(32)
-        self._codes[code] = time.monotonic() + _CODE_S
+        self._codes[code] = now_s() + _CODE_S
         return code
 
     def _enter(self, token: str, code: str) -> Response:
@@ -115,7 +116,7 @@ class Guard:
         """Return whether a code is valid; it is not after that."""
         data = given.encode("utf-8", "replace")
         valid = [code for code in self._codes if hmac.compare_digest(code.encode(), data)]
-        return any(time.monotonic() < self._codes.pop(code) for code in valid)
+        return any(now_s() < self._codes.pop(code) for code in valid)
 
     def _cookies(self, headers: Headers) -> list[str]:
         """Return the values of our cookie. Those of other ports stand beside it, well-formed or not."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.keys import ClientKeys
 from realtime_cropzoom.messaging.sockets import new_socket, use_client_keys
 from realtime_cropzoom.view.follower import Follower
@@ -46,12 +46,12 @@ class TriggerFollower(Follower):
                 use_client_keys(socket, self._keys)
             socket.connect(self._feed)
             socket.subscribe(b"trigger/")
-            heard_s = time.monotonic()
+            heard_s = now_s()
             while not self._over.is_set():
                 if socket.poll(_POLL_MS):
-                    heard_s = time.monotonic()
+                    heard_s = now_s()
                     self.take(socket.recv_multipart()[-1])
-                elif time.monotonic() - heard_s > _GONE_AFTER_S:
+                elif now_s() - heard_s > _GONE_AFTER_S:
                     self._set_gone()
         self._set_gone()
 

@@ -97,8 +97,8 @@ TOGETHER = {
     "integration/test_refused_at_once.py": "sessions/files sessions/folder yaml_file",
 }
 """Test module → the modules that it holds beside its own."""
-DECLARATIONS = {"clock", "types", "sources/base"}
-"""Modules with types and protocols alone, which mypy checks, and the clock, which is one call."""
+DECLARATIONS = {"types", "sources/base"}
+"""Modules with types and protocols alone, which mypy checks."""
 
 
 def modules() -> list[str]:

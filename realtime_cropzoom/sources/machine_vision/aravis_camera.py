@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -10,6 +9,7 @@ from ctypes import byref, c_double, c_int64
 from threading import Thread
 from typing import Any
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import SourceError
 from realtime_cropzoom.sources.machine_vision.aravis import library
 
@@ -178,12 +178,12 @@ def open_camera(name: str | None, timeout_s: float, stopped: Callable[[], bool])
             done.set_exception(problem)
 
     Thread(target=work, name="cropzoom-aravis-open", daemon=True).start()
-    deadline = time.monotonic() + timeout_s
+    deadline = now_s() + timeout_s
     while True:
         try:
             return done.result(timeout=_POLL_S)
         except TimeoutError:
-            if (stopped() or time.monotonic() > deadline) and done.cancel():
+            if (stopped() or now_s() > deadline) and done.cancel():
                 raise SourceError(
                     "the run has ended" if stopped() else f"it has not answered for {timeout_s:g} s"
                 ) from None

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import ActionResult, Decision
 from realtime_cropzoom.trigger.outputs.base import DryRun, Job, OutputSettings, build_jobs
@@ -217,10 +216,8 @@ class Outputs:
         """Take all outputs to their safe level and close them; returns the names of those that hang."""
         for thread in self._threads.values():
             thread.finish()
-        deadline = time.monotonic() + within_s
-        return [
-            name for name, thread in self._threads.items() if not thread.close(max(0.0, deadline - time.monotonic()))
-        ]
+        deadline = now_s() + within_s
+        return [name for name, thread in self._threads.items() if not thread.close(max(0.0, deadline - now_s()))]
 
 
 def _silent_after_ns(silent_after_ms: float) -> int:

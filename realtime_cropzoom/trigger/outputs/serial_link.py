@@ -13,11 +13,10 @@ import logging
 import os
 import select
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WouldWait, WriteResult, needs
@@ -105,8 +104,8 @@ class SerialLink:
         with self._changed:
             if self._thread.ident is None:
                 self._thread.start()
-        deadline = time.monotonic() + _IDENTIFY_TIMEOUT_S + 2
-        while not self._first.wait(_POLL_S) and time.monotonic() < deadline and not preempted():
+        deadline = now_s() + _IDENTIFY_TIMEOUT_S + 2
+        while not self._first.wait(_POLL_S) and now_s() < deadline and not preempted():
             pass
         if self._first_error is not None:
             raise self._first_error
@@ -174,10 +173,10 @@ class SerialLink:
             self._thread.join(1.0)
 
     def _answer(self, id: int, timeout_s: float, preempted: Any) -> tuple[Answer, int] | None:
-        deadline = time.monotonic() + timeout_s
+        deadline = now_s() + timeout_s
         with self._changed:
             while id not in self._answers:
-                left_s = deadline - time.monotonic()
+                left_s = deadline - now_s()
                 if left_s <= 0 or self._device is None or preempted():
                     return None
                 self._changed.wait(min(left_s, 0.005))
@@ -267,11 +266,11 @@ class SerialLink:
 
     def _ask(self, device: Any) -> Identity:
         self._lines = Lines()
-        deadline = time.monotonic() + _IDENTIFY_TIMEOUT_S
-        while time.monotonic() < deadline and not self._stop.is_set():
+        deadline = now_s() + _IDENTIFY_TIMEOUT_S
+        while now_s() < deadline and not self._stop.is_set():
             device.write(b"\n" + IDENTIFY)  # the newline ends a line that was sent in part before
-            ask_again = time.monotonic() + _IDENTIFY_INTERVAL_S
-            while (left_s := ask_again - time.monotonic()) > 0:
+            ask_again = now_s() + _IDENTIFY_INTERVAL_S
+            while (left_s := ask_again - now_s()) > 0:
                 for answer in self._read(device, left_s):
                     if isinstance(answer, Identity):
                         return answer

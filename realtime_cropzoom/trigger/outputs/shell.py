@@ -10,12 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 from pydantic import Field, field_validator
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.engine.events import ActionType
 from realtime_cropzoom.trigger.outputs import guardian
@@ -143,10 +142,10 @@ class Shell(Output):
     def _end_all(self) -> None:
         for process in self._running:
             _signal(process, signal.SIGTERM)
-        deadline = time.monotonic() + _TERMINATE_TIMEOUT_S
+        deadline = now_s() + _TERMINATE_TIMEOUT_S
         for process in self._running:
             try:
-                process.wait(max(0.0, deadline - time.monotonic()))
+                process.wait(max(0.0, deadline - now_s()))
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()

@@ -14,10 +14,10 @@ import contextlib
 import os
 import select
 import sys
-import time
 import tty
 from collections.abc import Callable
 
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.trigger.outputs.serial_protocol import MAX_LINE, MAX_US, NAME, VERSION, Lines
 
 _MAX_NUMBER = 4294967289
@@ -117,7 +117,7 @@ def serve(terminal: int, board: Board, is_over: Callable[[], bool] = lambda: Fal
     lines = Lines()
     while not is_over():
         due_us = board.due_us
-        wait_s = 0.5 if due_us is None else max(0.0, due_us / 1e6 - time.monotonic())
+        wait_s = 0.5 if due_us is None else max(0.0, due_us / 1e6 - now_s())
         if select.select([terminal], [], [], min(wait_s, 0.5))[0]:
             for line in lines.feed(os.read(terminal, 4096)):
                 _say(terminal, board.answer(line, _now_us()))
@@ -130,7 +130,7 @@ def _say(terminal: int, text: str) -> None:
 
 
 def _now_us() -> int:
-    return time.monotonic_ns() // 1000
+    return now_ns() // 1000
 
 
 def _reader_is_gone() -> bool:

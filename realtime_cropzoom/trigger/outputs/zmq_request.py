@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import zmq
 from pydantic import Field
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.sockets import new_socket
 from realtime_cropzoom.trigger.outputs.base import (
@@ -117,8 +116,8 @@ class Requester:
             requests that are still in its queue would arrive too late.
         """
         assert self._socket is not None
-        deadline = time.monotonic() + timeout_s
-        while (left_ms := (deadline - time.monotonic()) * 1000) > 0:
+        deadline = now_s() + timeout_s
+        while (left_ms := (deadline - now_s()) * 1000) > 0:
             if output is not None and output.preempted():
                 return None
             if self._socket.poll(max(1, min(round(left_ms), _SLICE_MS))):

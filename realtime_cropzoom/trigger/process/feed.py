@@ -11,7 +11,6 @@ of the session are the record.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from realtime_cropzoom.clock import now_ns, unix_offset_ns
+from realtime_cropzoom.clock import now_ns, now_s, unix_offset_ns
 from realtime_cropzoom.control.address import FEED
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.messaging.keys import ServerKeys
@@ -171,9 +170,9 @@ class Feed:
             if not self._subscribed:
                 continue
             self._send_queued(socket)
-            changes, now_s = self._changes(), time.monotonic()
-            if is_new or changes != before or now_s - sent_s >= _STATE_EVERY_S:
-                sent_s, before = now_s, changes
+            changes, at_s = self._changes(), now_s()
+            if is_new or changes != before or at_s - sent_s >= _STATE_EVERY_S:
+                sent_s, before = at_s, changes
                 self._send(socket, {"type": "trigger_state", **self._state()})
         if self._subscribed:
             self._send_queued(socket)

@@ -6,10 +6,10 @@ The answer comes when the loop has handled the order, and has the state after it
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.control.protocol import STATE, TRIGGER, OrderError, Origin, Request, unknown_order
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.trigger.engine.events import Order
@@ -111,11 +111,11 @@ class OrderDesk:
         assert asked.receipt is not None
         if not self._loop.orders.put(asked):
             raise OrderError("too many orders wait")
-        until_s = time.monotonic() + _TAKE_TIMEOUT_S
+        until_s = now_s() + _TAKE_TIMEOUT_S
         while not asked.receipt.taken.wait(0.05):
             if self._over.is_set():
                 raise OrderError("the trigger process ends; the order was not taken")
-            if time.monotonic() >= until_s:
+            if now_s() >= until_s:
                 raise OrderError(
                     f"the rule loop has not taken the order for {_TAKE_TIMEOUT_S:g} s; the order still waits"
                 )

@@ -6,7 +6,7 @@ import queue
 import time
 from collections.abc import Callable
 
-from realtime_cropzoom.clock import now_ns
+from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
@@ -54,8 +54,8 @@ def fire_test_pulse(rules: Rules, name: str, stopped: Callable[[], bool] = lambd
 
 def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callable[[], bool]) -> ActionResult | None:
     """Return the result of the pulse; None if stopped. Raises SinkError if there is none in time."""
-    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
-    while time.monotonic() < deadline:
+    deadline = now_s() + _ANSWER_TIMEOUT_S
+    while now_s() < deadline:
         if stopped():
             return None
         try:
@@ -69,5 +69,5 @@ def _answer(answers: queue.SimpleQueue[ActionResult], name: str, stopped: Callab
 
 def _wait_until(at_s: float, stopped: Callable[[], bool]) -> None:
     """Wait until a time of the monotonic clock, or until it is stopped."""
-    while (left_s := at_s - time.monotonic()) > 0 and not stopped():
+    while (left_s := at_s - now_s()) > 0 and not stopped():
         time.sleep(min(left_s, _POLL_S))
