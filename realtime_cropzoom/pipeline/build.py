@@ -12,7 +12,7 @@ from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.messaging.keys import read_server_keys
 from realtime_cropzoom.messaging.security import Security
 from realtime_cropzoom.pipeline.capture import CaptureStage
-from realtime_cropzoom.pipeline.detect import DetectStage
+from realtime_cropzoom.pipeline.detect import DetectStage, Target
 from realtime_cropzoom.pipeline.disk_use import DiskUse
 from realtime_cropzoom.pipeline.live_settings import LiveSettings
 from realtime_cropzoom.pipeline.lost_animal import LostAnimal
@@ -23,8 +23,8 @@ from realtime_cropzoom.pipeline.stages import SINK_JOIN_TIMEOUT_S, StageSet, end
 from realtime_cropzoom.pipeline.startup import RunPlan
 from realtime_cropzoom.pipeline.startup_messages import listener_notes
 from realtime_cropzoom.pipeline.status import RunDescription, StartingReporter
+from realtime_cropzoom.pipeline.subject import Subject
 from realtime_cropzoom.pipeline.watchdog import Watchdog
-from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.queues import QueueSink
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
@@ -79,16 +79,16 @@ class StageBuilder:
             write = self._folder.in_time(lambda: self._open_files(folder, events))
             undo.callback(write.close)
             script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
-            slot = BoxSlot(plan.schedule)
+            subjects = plan.subjects()
             sinks = [sink for sink in (write, script, *recordings.all) if sink is not None]
-            pose = self._pose_stage(ring, slot, publish, sinks, recordings.all)
+            pose = self._pose_stage(ring, subjects, publish, sinks, recordings.all)
             recordings.attach(pose, capture.reader, events)
             if publish is not None and publish.preview is not None:
                 publish.preview.show(NewestReader(ring), None if plan.lockstep else pose.pauses)
-            detect = self._detect_stage(ring, slot, pose)
+            detect = self._detect_stage(ring, pose)
             watchdog = self._watchdog(capture, detect, pose, write, ring)
             disk = None if publish is None else DiskUse(folder)
-            settings = LiveSettings(plan, pose, detect, slot)
+            settings = LiveSettings(plan, pose, detect)
             stages = StageSet(
                 *(capture, ring, detect, pose, publish, write, recordings, events, settings, script, watchdog, disk)
             )
@@ -150,7 +150,7 @@ class StageBuilder:
     def _pose_stage(
         self,
         ring: Ring,
-        slot: BoxSlot,
+        subjects: Sequence[Subject],
         publisher: ZmqPublisher | None,
         sinks: Sequence[RecordSink],
         recorders: tuple[Recorder, ...],
@@ -159,16 +159,16 @@ class StageBuilder:
         on_box = next((recorder.show for recorder in recorders if isinstance(recorder, CropRecorder)), None)
         reader = OrderedReader(ring, plan.max_lag)
         pose, options = plan.models.pose, plan.pose_options()
-        return PoseStage(pose, reader, slot, sinks, self._control, options, publisher=publisher, on_box=on_box)
+        return PoseStage(pose, reader, subjects, sinks, self._control, options, publisher=publisher, on_box=on_box)
 
-    def _detect_stage(self, ring: Ring, slot: BoxSlot, pose: PoseStage) -> DetectStage | None:
+    def _detect_stage(self, ring: Ring, pose: PoseStage) -> DetectStage | None:
         plan = self._plan
         if plan.models.detector is None or plan.box_rule is None:
             return None
         reader = OrderedReader(ring, None) if plan.lockstep else NewestReader(ring)
         pauses = None if plan.lockstep else pose.pauses
-        options = plan.detect_options(plan.box_rule)
-        return DetectStage(plan.models.detector, reader, slot, self._control, options, pauses)
+        options, targets = plan.detect_options(plan.box_rule), [Target(subject.slot) for subject in pose.subjects]
+        return DetectStage(plan.models.detector, reader, targets, self._control, options, pauses)
 
     def _watchdog(
         self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink, ring: Ring
@@ -178,5 +178,5 @@ class StageBuilder:
         watched = [stage for stage in (detect, pose) if stage is not None]
         limit_s = self._plan.settings.hang_after_s
         words = self._plan.lost_words()
-        lost = LostAnimal(words, ring, lambda: pose.judge.seen_ns, lambda: pose.counts.captured)
+        lost = LostAnimal(words, ring, lambda: pose.seen_ns, lambda: pose.counts.captured)
         return Watchdog(watched, limit_s, capture.stream, self._control, write, pose.progress, lost)

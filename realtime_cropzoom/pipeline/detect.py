@@ -4,6 +4,9 @@ In a live run the stage reads the newest frame, at most a given number of times 
 stage has finished a frame: on few cores both models slow each other down. In lockstep
 (``pace: fast``) it detects in every N-th frame.
 
+It looks for each target: the one animal in the whole frame, or the one in each region, in turn, so that none waits
+longer than the others. A live run looks at the newest frame for as many of them as there is time until the next one.
+
 A context model needs two later frames. In a live run these are the next two frames that the stage reads, so its boxes
 are older by as much. In lockstep they are the neighbours of the frame in the recording, and the model runs only for
 the frames that need a detection.
@@ -15,7 +18,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -24,14 +27,14 @@ from realtime_cropzoom.inference.box_size import BoxSizeCheck
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.context_window import ContextWindow, InferenceRequest
 from realtime_cropzoom.inference.geometries.view import View
-from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.schedule import Gaps
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.pauses import Patience, Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
-from realtime_cropzoom.types import Detection, Float32, FrameMeta
+from realtime_cropzoom.types import Detection, Float32, FrameMeta, Keypoints
 
 _MESSAGE_OUT_S = 0.0005
 """Time (s) for which a detection lets the message of the last pose go first: ZeroMQ's thread and the listener need the
@@ -58,11 +61,24 @@ class DetectOptions:
     """Whether the stage starts again after an error."""
 
 
+Assign = Callable[[FrameMeta, Outputs, View], Sequence[Keypoints | None]]
+"""Decodes the outputs for a whole frame, and returns what was found for each target; None for nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """One animal that the detector looks for."""
+
+    slot: BoxSlot
+    """Receives its detections."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """A frame whose model input is ready. Its slot in the ring is released already."""
+    """A frame whose model input is ready. Its slot in the ring may be released already."""
 
     meta: FrameMeta
+    target: Target
     view: View
     """Where the model input lies in the frame."""
     model_input: Float32
@@ -77,21 +93,24 @@ class DetectStage(Stage):
         self,
         model: Model,
         reader: NewestReader | OrderedReader,
-        slot: BoxSlot,
+        targets: Sequence[Target],
         control: RunControl,
         options: DetectOptions,
         pauses: Pauses | None = None,
+        *,
+        assign: Assign | None = None,
     ) -> None:
         """Create the stage without starting it.
 
         Args:
             model: The detector.
             reader: Reads the frames from the ring.
-            slot: Receives the detections.
+            targets: The animals to look for, at least one. With a context model there is exactly one.
             control: Control of the run.
             options: Options of the stage.
             pauses: When the pose stage has no frame in hand: each detection waits for such a pause. None to begin
                 whenever there is a new frame, which a reader in order needs.
+            assign: Finds all targets in one look at the whole frame. None to look for each on its own.
         """
         super().__init__("detect", control, restart=options.restart)
         self._model = model
@@ -101,9 +120,12 @@ class DetectStage(Stage):
         self._last_request: InferenceRequest[_Prepared] | None = None
         """The last request of the sequence, also if no frame of it needed a detection."""
         self._reader = reader
+        self._is_live = isinstance(reader, NewestReader)
         self._pauses = pauses
         self._patience = Patience()
-        self._slot = slot
+        self._targets, self._assign = tuple(targets), assign
+        self._turn = 0
+        """Place of the target that is looked for next."""
         self.rule = options.rule
         """Makes boxes. Another thread may replace it; a detection sees one."""
         self._sizes = options.sizes
@@ -144,12 +166,24 @@ class DetectStage(Stage):
             with lease:
                 if self._model.context_radius == 0 and not self._needs_detection(lease.frame.meta):
                     continue
-                if not self._is_wanted(lease.frame.meta):
-                    last_ns = now_ns()
-                    continue
-                last_ns = self.busy_since_ns = now_ns()
-                self._detect_in(lease)
-                self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - last_ns
+                last_ns = now_ns()
+                self._look(lease)
+
+    def _look(self, lease: Lease) -> None:
+        """Look for each target that wants it, beginning with the one whose turn it is."""
+        meta, first = lease.frame.meta, self._turn
+        for place in [*range(first, len(self._targets)), *range(first)]:
+            if not self._is_wanted(self._targets[place], meta):
+                continue
+            begun_ns = self.busy_since_ns = now_ns()
+            self._detect_in(lease, self._targets[place])
+            self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - begun_ns
+            if self._assign is not None:  # one look for all
+                return
+            if self._is_live:  # in lockstep each frame begins with the first, for which the pose stage waits first
+                self._turn = (place + 1) % len(self._targets)
+                if self._reader.ring.newest > meta.index:  # the others have a newer frame
+                    return
 
     def detect_now(self, newest: int) -> None:
         """Look at once at a frame that the detector has not seen, the newest or the next one. Any thread may ask.
@@ -157,7 +191,8 @@ class DetectStage(Stage):
         Args:
             newest: Index of the newest captured frame.
         """
-        self._slot.ask(newest)
+        for target in self._targets:
+            target.slot.ask(newest)
         self._asked.set()
 
     def _rest(self, last_ns: int) -> None:
@@ -182,10 +217,10 @@ class DetectStage(Stage):
         if self._pauses.wait_for(*self._patience.wanted(meta, self._pauses.done, now_ns())):
             time.sleep(_MESSAGE_OUT_S)
 
-    def _is_wanted(self, meta: FrameMeta) -> bool:
-        """Return whether a frame needs a detection, as soon as that is known."""
+    def _is_wanted(self, target: Target, meta: FrameMeta) -> bool:
+        """Return whether a target needs a detection in a frame, as soon as that is known."""
         while not self.control.stop.is_set():
-            needed = self._slot.needs_detection(meta, POLL_S)
+            needed = target.slot.needs_detection(meta, POLL_S)
             if needed is not None:
                 return needed
         return False
@@ -198,13 +233,14 @@ class DetectStage(Stage):
 
     def finish(self) -> None:
         """Announce that no further detection follows, so that the pose stage does not wait for one."""
-        self._slot.close()
+        for target in self._targets:
+            target.slot.close()
 
     def _needs_detection(self, meta: FrameMeta) -> bool:
         return meta.index % self._every == 0
 
-    def _detect_in(self, lease: Lease) -> None:
-        """Take a frame, and run the model if its window is full."""
+    def _detect_in(self, lease: Lease, target: Target) -> None:
+        """Show the model a frame for a target, and run it if its window is full."""
         begun_ns = now_ns()
         meta, image = lease.frame.meta, lease.frame.image
         while self._gaps and self._gaps[0] <= meta.index:
@@ -213,8 +249,9 @@ class DetectStage(Stage):
             self._last_request = None
         model_input = next(self._inputs)
         view = self._model.prepare(image, whole_image(image), "pad", model_input)
-        lease.release()
-        request = self._window.push(_Prepared(meta, view, model_input, begun_ns))
+        if len(self._targets) == 1:
+            lease.release()
+        request = self._window.push(_Prepared(meta, target, view, model_input, begun_ns))
         if request is not None:
             self._detect(request, request.answers)
 
@@ -233,15 +270,26 @@ class DetectStage(Stage):
         if not needed:
             return
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
-        keypoints = self._model.decode(outputs, request.middle.view)
-        box = self.rule.box(keypoints) if self._model.presence.is_sharp(keypoints) else None
-        if box is not None and self._sizes is not None and (warning := self._sizes.add(box.w, keypoints)):
-            logger.warning("%s", warning)
+        if self._assign is None:
+            self._offer(request.middle.target, self._model.decode(outputs, request.middle.view), needed)
+            return
+        found = self._assign(request.middle.meta, outputs, request.middle.view)
+        for target, keypoints in zip(self._targets, found, strict=True):
+            self._offer(target, keypoints, needed)
+
+    def _offer(self, target: Target, keypoints: Keypoints | None, frames: Sequence[_Prepared]) -> None:
+        """Make a box of what was found of a target, and offer it for each of ``frames``."""
+        is_sharp = keypoints is not None and self._model.presence.is_sharp(keypoints)
+        box = self.rule.box(keypoints) if keypoints is not None and is_sharp else None
+        if box is not None and keypoints is not None and self._sizes is not None:
+            warning = self._sizes.add(box.w, keypoints)
+            if warning:
+                logger.warning("%s", warning)
         done_ns = now_ns()
-        for frame in needed:
-            self._slot.offer(Detection(frame.meta, box, done_ns))
+        for frame in frames:
+            target.slot.offer(Detection(frame.meta, box, done_ns))
             self.count += 1
-            self.failed += keypoints.spoilt
+            self.failed += keypoints is not None and keypoints.spoilt
             self.unusable += box is None
             self.latency.add((done_ns - frame.begun_ns) / 1e6)
             self.rate.add(done_ns)

@@ -21,7 +21,6 @@ from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.orders import Settable
 from realtime_cropzoom.pipeline.pose import PoseStage
 from realtime_cropzoom.pipeline.startup import RunPlan
-from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.types import FrameMeta
 
 _SMALLEST_CROP = 16
@@ -53,9 +52,9 @@ class SettingChange(NamedTuple):
 class LiveSettings:
     """The settings of one run that may change while it goes. Any thread may call it."""
 
-    def __init__(self, plan: RunPlan, pose: PoseStage, detect: DetectStage | None, slot: BoxSlot) -> None:
+    def __init__(self, plan: RunPlan, pose: PoseStage, detect: DetectStage | None) -> None:
         """Take the stages that changes reach; the values are those of the plan."""
-        self._pose, self._detect, self._slot = pose, detect, slot
+        self._pose, self._detect = pose, detect
         self._limits = plan.settings.judge_limits(plan.models.pose.presence)
         self._ages = plan.settings.state_limits()
         self._setting = threading.Lock()
@@ -104,15 +103,18 @@ class LiveSettings:
         """Bring a value to the stages. Called by the pose stage, before the frame ``meta`` gets its box."""
         changed: dict[str, Any] = {setting: value}
         if setting in _OF_BOXES:
-            self._slot.use_rule(lambda rule: replace(rule, **changed))
+            for subject in self._pose.subjects:
+                subject.slot.use_rule(lambda rule: replace(rule, **changed))
             if self._detect is not None:
                 self._detect.rule = replace(self._detect.rule, **changed)
         if setting in _OF_POSES:
             self._limits = _changed(self._limits, setting, value)
-            self._pose.judge.change_from(meta.index, self._limits)
+            for subject in self._pose.subjects:
+                subject.judge.change_from(meta.index, self._limits)
         if setting in _OF_AGES:
             self._ages = replace(self._ages, **changed)
-            self._slot.use_limits(self._ages)
+            for subject in self._pose.subjects:
+                subject.slot.use_limits(self._ages)
         if setting == "detector_max_fps" and self._detect is not None:
             self._detect.max_fps = value
 

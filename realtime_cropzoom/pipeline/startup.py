@@ -26,7 +26,9 @@ from realtime_cropzoom.pipeline.lost_animal import LostWords
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
+from realtime_cropzoom.pipeline.subject import Subject
 from realtime_cropzoom.pipeline.threads import load_quickest
+from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
@@ -96,17 +98,20 @@ class RunPlan:
         return self.models.pose.size if rule is None or rule.crop_size is None else (rule.crop_size,) * 2
 
     def pose_options(self) -> PoseOptions:
-        """Return the options of the pose stage, with a new plausibility check and a new filter."""
-        s, pose = self.settings, self.models.pose
+        """Return the options of the pose stage."""
         return PoseOptions(
-            edge=s.edge,
-            judge=s.pose_judge(pose.presence),
-            pose_filter=s.pose_filter(len(pose.keypoint_names)),
+            edge=self.settings.edge,
             gaps=self.gaps,
             own_box=isinstance(self.schedule, WholeFrameSchedule),
             restart=self.restart,
             urgent=self.urgent,
         )
+
+    def subjects(self) -> list[Subject]:
+        """Return the animals to track, each with a new plausibility check and a new filter."""
+        s, pose = self.settings, self.models.pose
+        judge, pose_filter = s.pose_judge(pose.presence), s.pose_filter(len(pose.keypoint_names))
+        return [Subject(pose, BoxSlot(self.schedule), judge, pose_filter)]
 
     def detect_options(self, rule: BoxRule) -> DetectOptions:
         """Return the options of the detector stage."""

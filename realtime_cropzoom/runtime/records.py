@@ -75,6 +75,8 @@ class Record(msgspec.Struct, frozen=True, eq=False):
     """The reason to distrust the pose; None for a plausible pose, and without a pose."""
     published_ns: int = NOT_PUBLISHED
     """Time (monotonic, ns) at which its message was sent."""
+    subject: int = 0
+    """Number of the animal among those of the run; 0 for the only one."""
 
 
 @dataclass(frozen=True, slots=True)

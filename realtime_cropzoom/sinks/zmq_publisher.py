@@ -165,12 +165,16 @@ class ZmqPublisher(Stage):
         """Return the number of previews encoded in the second before ``at_ns`` (monotonic, ns)."""
         return 0 if self.preview is None else self.preview.per_second(at_ns)
 
-    def publish(self, record: Record) -> int:
+    def publish(self, *records: Record) -> int:
         """Send the pose of a processed frame. Called by the pose stage; never blocks.
+
+        Args:
+            records: The record of the frame.
 
         Returns:
             When the message was sent (monotonic, ns); NOT_PUBLISHED if it was too old, or the publisher has ended.
         """
+        (record,) = records
         published_ns = now_ns()
         age_ns = published_ns - record.meta.captured_ns
         if self._max_age_ns is not None and age_ns > self._max_age_ns:

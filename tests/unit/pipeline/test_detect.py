@@ -11,7 +11,7 @@ from support.pipelines import tiny_models
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.schedule import LockstepSchedule, StateLimits
-from realtime_cropzoom.pipeline.detect import DetectOptions, DetectStage
+from realtime_cropzoom.pipeline.detect import DetectOptions, DetectStage, Target
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.ring import OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
@@ -43,7 +43,7 @@ def film_in_a_ring() -> tuple[Ring, OrderedReader]:
 def run_stage(detector: Model, options: DetectOptions) -> tuple[DetectStage, BoxSlot]:
     slot = BoxSlot(LockstepSchedule(StateLimits(), options.every))
     _, reader = film_in_a_ring()
-    stage = DetectStage(detector, reader, slot, RunControl(), options)
+    stage = DetectStage(detector, reader, [Target(slot)], RunControl(), options)
     stage.start()
     stage.join()
     return stage, slot
