@@ -299,7 +299,7 @@ class PoseStage(Stage):
     def _infer(self, requests: Sequence[tuple[Subject, InferenceRequest[Cropped]]]) -> None:
         """Run the model once, and finish the frames of these subjects that it answers."""
         windows = [[frame.model_input for frame in request.window] for _, request in requests]
-        outputs = self._model.infer_many(windows)
+        outputs = [self._model.infer(*windows[0])] if len(windows) == 1 else self._model.infer_many(windows)
         inferred_ns = now_ns()
         for (subject, request), answer in zip(requests, outputs, strict=True):
             subject.keypoints = self._model.decode(answer, request.middle.view)
