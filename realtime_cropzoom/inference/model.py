@@ -17,6 +17,7 @@ from realtime_cropzoom.inference import crop, decoders, geometries
 from realtime_cropzoom.inference.box_size import ExpectedSide
 from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
+from realtime_cropzoom.inference.decoders.instances import Instance
 from realtime_cropzoom.inference.engine_cache import sha256
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.makers.maker import Precision, Settings, Wanted
@@ -206,7 +207,28 @@ class Model:
         Returns:
             The keypoints in frame pixels. A regression model gives no likelihood: it is NaN.
         """
-        found = decoders.decode(self.manifest.decoder, outputs, view.size, self.method)
+        return self._in_frame(decoders.decode(self.manifest.decoder, outputs, view.size, self.method), view)
+
+    @property
+    def finds_several(self) -> bool:
+        """Whether it can find several animals in a picture."""
+        return decoders.finds_several(self.manifest)
+
+    def decode_all(self, outputs: Outputs, view: View) -> list[Instance]:
+        """Decode all animals in the outputs for one frame; only if it ``finds_several``.
+
+        Args:
+            outputs: Outputs of ``infer``.
+            view: What ``prepare`` returned.
+
+        Returns:
+            The animals in frame pixels, the surest first.
+        """
+        found = decoders.decode_all(self.manifest.decoder, outputs, view.size, self.method)
+        return [Instance(self._in_frame(keypoints, view), score) for keypoints, score in found]
+
+    def _in_frame(self, found: Keypoints, view: View) -> Keypoints:
+        """Return keypoints in input pixels as keypoints in frame pixels."""
         xy, corners = view.to_frame(found.xy), None if found.corners is None else view.to_frame(found.corners)
         if isinstance(self.manifest.decoder, Rows):  # as its maker writes them: inside the picture
             edges = np.array([[view.box.x, view.box.y]]), np.array([[view.box.x + view.box.w, view.box.y + view.box.h]])

@@ -205,3 +205,21 @@ def test_a_model_of_crops_without_a_detector_is_warned_of(
     run_here("run", clip, "--detector", "none", "--pose", sleap / "centered_instance", *out)
     said = capfd.readouterr().err
     assert "was trained on boxes of 160 px, but sees whole frames of 640 px, since there is no detector" in said
+
+
+@pytest.mark.parametrize("refined", [True, False], ids=["integral", "none"])
+def test_all_centroids_of_a_frame(sleap: Path, frames: list[UInt8], refined: bool) -> None:
+    """sleap-nn finds two in most of these frames; it lists them row by row, we the surest first."""
+    model = load(sleap / "centroid", "detector", refined=refined)
+    theirs: list[list[tuple[float, ...]]] = [[] for _ in frames]
+    with (sleap / "goldens" / f"centroid_{'integral' if refined else 'none'}.csv").open() as file:
+        for row in csv.DictReader(file):
+            if int(row["frame"]) < len(frames):
+                theirs[int(row["frame"])].append(tuple(float(row[name]) for name in ("x", "y", "score")))
+    assert max(map(len, theirs)) > 1
+    for image, expected in zip(frames, theirs, strict=True):
+        model_input = model.new_input()
+        view = model.prepare(image, whole_image(image), "pad", model_input)
+        found = model.decode_all(model.infer(model_input), view)
+        ours = [(*one.keypoints.xy[0].tolist(), one.score) for one in found]
+        np.testing.assert_allclose(ours, sorted(expected, key=lambda one: -one[2]), atol=MAX_PX)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from support.foreign import FRAMES, clip_of, table
@@ -96,3 +97,34 @@ def test_a_square_export_sees_another_picture_than_the_checkpoint(
     rows = best_rows(folder / "goldens/yolo11_pt.csv")
     theirs = [[[float(rows[i][f"{n}_x"]), float(rows[i][f"{n}_y"])] for n in NAMES] for i in range(FRAMES)]
     assert 1 < np.abs(np.array([found.xy for found in predict("yolo11_default")]) - theirs).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("network", "golden", "confidence"),
+    [
+        pytest.param("yolo11_default", "yolo11_onnx_conf005", 0.05, id="raw"),
+        pytest.param("yolo11_default", "yolo11_onnx_conf001", 0.01, id="raw, as many as possible"),
+        pytest.param("yolo11_nms", "yolo11_nms_onnx_conf005", 0.05, id="NMS inside"),
+        pytest.param("yolo26_nms_false_end2end", "yolo26_end2end_onnx", 0.25, id="26 end to end"),
+    ],
+)
+def test_all_rows_are_those_of_ultralytics(
+    network: str, golden: str, confidence: float, folder: Path, shared_data: Path
+) -> None:
+    """Several animals: the same rows in the same order, after the same suppression."""
+    model = Model(folder / f"{network}.onnx")
+    model.manifest = msgspec.structs.replace(
+        model.manifest, decoder=msgspec.structs.replace(model.manifest.decoder, confidence=confidence)
+    )
+    rows, several = table(folder / f"goldens/{golden}.csv"), 0
+    for number, image in enumerate(clip_of(shared_data)):
+        model_input = model.new_input()
+        view = model.prepare(image, Box(0, 0, 640, 480), "pad", model_input)
+        found = model.decode_all(model.infer(model_input), view)
+        theirs = [row for row in rows if int(row["frame"]) == number]
+        several += len(theirs) > 1
+        assert [one.score for one in found] == pytest.approx([float(row["conf"]) for row in theirs], abs=MAX_SCORE)
+        for one, row in zip(found, theirs, strict=True):
+            xy = [[float(row[f"{name}_x"]), float(row[f"{name}_y"])] for name in NAMES]
+            np.testing.assert_allclose(one.keypoints.xy, xy, atol=MAX_PX)
+    assert several > 0

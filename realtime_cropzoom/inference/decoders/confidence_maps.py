@@ -9,6 +9,7 @@ import numpy as np
 
 from realtime_cropzoom.compiled import compiled
 from realtime_cropzoom.inference.crop import Method
+from realtime_cropzoom.inference.decoders.instances import MAX_INSTANCES, Instance
 from realtime_cropzoom.inference.manifest import ConfidenceMaps
 from realtime_cropzoom.types import Float32, Keypoints
 
@@ -30,6 +31,39 @@ def decode(decoder: ConfidenceMaps, outputs: Sequence[Float32], size: tuple[int,
     reach = REACH if decoder.refinement == "integral" else 0
     finite = find_peaks(maps, cells, reach, decoder.threshold, decoder.stride, xy, likelihood)
     return Keypoints(xy, likelihood, spoilt=not finite)
+
+
+def decode_all(
+    decoder: ConfidenceMaps, outputs: Sequence[Float32], size: tuple[int, int], method: Method
+) -> list[Instance]:
+    """Decode the (1, h, w) map of a single keypoint: each peak is an animal, the surest first.
+
+    A peak is above the threshold and not lower than the eight cells around it; of equal neighbours the last one counts.
+
+    Source: sleap-nn 0.3.5, ``inference/ops/peaks.py``, ``find_local_peaks``.
+    """
+    maps = np.ascontiguousarray(outputs[0][:1], np.float32)
+    cells = _peaks(maps[0], decoder.threshold)
+    cells = cells[np.argsort(-maps.reshape(-1)[cells], kind="stable")][:MAX_INSTANCES]
+    reach = REACH if decoder.refinement == "integral" else 0
+    found = []
+    for cell in cells:
+        xy, likelihood = np.empty((1, 2), np.float32), np.empty(1, np.float32)
+        if find_peaks(maps, cell.reshape(1), reach, decoder.threshold, decoder.stride, xy, likelihood):
+            found.append(Instance(Keypoints(xy, likelihood), float(likelihood[0])))
+    return found
+
+
+def _peaks(values: Float32, threshold: float) -> Any:
+    """Return the numbers of the cells of an (h, w) map that are peaks, row by row."""
+    around = np.pad(values, 1, constant_values=-np.inf)
+    is_peak = values > np.float32(threshold)
+    for number in range(9):
+        if number != 4:
+            row, column = divmod(number, 3)
+            neighbour = around[row : row + values.shape[0], column : column + values.shape[1]]
+            is_peak &= values >= neighbour if number < 4 else values > neighbour
+    return np.flatnonzero(is_peak)
 
 
 def shapes(decoder: ConfidenceMaps, keypoints: int, size: tuple[int, int]) -> list[tuple[int | None, ...]]:

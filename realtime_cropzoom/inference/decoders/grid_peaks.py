@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from realtime_cropzoom.inference.crop import Method
+from realtime_cropzoom.inference.decoders.instances import MAX_INSTANCES, Instance
 from realtime_cropzoom.inference.manifest import GridPeaks
 from realtime_cropzoom.types import Float32, Keypoints
 
@@ -22,10 +23,33 @@ def decode(decoder: GridPeaks, outputs: Sequence[Float32], size: tuple[int, int]
     """
     xy, values = np.array(outputs[0], np.float32), np.array(outputs[1], np.float32)
     if decoder.several:
-        count = xy.shape[1] if xy.ndim == 3 else 1
-        xy, values = xy.reshape(-1, count, 2), values.reshape(-1, count)
-        best = int(np.where(values >= decoder.threshold, values, 0).sum(axis=1).argmax())
+        xy, values = _slots(xy, values)
+        best = int(_scores(decoder, values).argmax())
         xy, values = xy[best], values[best]
+    return _keypoints(decoder, xy, values)
+
+
+def decode_all(decoder: GridPeaks, outputs: Sequence[Float32], size: tuple[int, int], method: Method) -> list[Instance]:
+    """Return the instances that have a keypoint, the one whose values have the highest sum first."""
+    xy, values = _slots(np.array(outputs[0], np.float32), np.array(outputs[1], np.float32))
+    scores = _scores(decoder, values)
+    surest = np.argsort(-scores, kind="stable")[:MAX_INSTANCES]
+    found = [Instance(_keypoints(decoder, xy[place], values[place]), float(scores[place])) for place in surest]
+    return [one for one in found if not one.keypoints.spoilt and np.isfinite(one.keypoints.xy).any()]
+
+
+def _slots(xy: Float32, values: Float32) -> tuple[Float32, Float32]:
+    """Return positions (I, K, 2) and values (I, K). A single keypoint may come without its axis."""
+    count = xy.shape[1] if xy.ndim == 3 else 1
+    return xy.reshape(-1, count, 2), values.reshape(-1, count)
+
+
+def _scores(decoder: GridPeaks, values: Float32) -> Float32:
+    return np.asarray(np.where(values >= decoder.threshold, values, 0).sum(axis=1), np.float32)
+
+
+def _keypoints(decoder: GridPeaks, xy: Float32, values: Float32) -> Keypoints:
+    """Return (K, 2) positions and (K,) values as keypoints. Both arrays are changed."""
     absent = ~(values >= decoder.threshold) | np.isnan(xy).any(axis=1)
     spoilt = bool(np.isnan(values).any() or np.isinf(values[~absent]).any() or np.isinf(xy[~absent]).any())
     xy[absent], values[absent] = np.nan, 0

@@ -1,10 +1,11 @@
-"""Source of the synthetic arena: a rendered animal seen from above, with exact keypoints for every frame.
+"""Source of the synthetic arena: rendered animals seen from above, with exact keypoints for every frame.
 
 It serves as demo, as test fixture, for measuring latencies and as a source of training frames. Frame ``i`` is a
 pure function of the settings and ``i``, so that frames can be rendered in any order.
 
 With ``jump_s`` the animal stands still and changes its place from one frame to the next, at known times:
-``cropzoom latency`` measures with it. Units and directions are as in ``posture``.
+``cropzoom latency`` measures with it. With ``animals`` there are several of the same look. Each goes its own way and
+pays no heed to the others, so they meet, and walk over each other. Units and directions are as in ``posture``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _MARGIN_PX = 24.0
 """Width (pixels) of the walls, from the edge of the frame to the floor, at 640x480."""
 _JUMPER_LENGTH = 2.0
 """Room (body lengths) that a standing animal needs, including its tail."""
+_OTHER_PATH = 7919
+"""Step from the seed of an animal's path to that of the next one."""
 _NOISE_MARGIN = 64
 """Width (pixels) by which the image of noise is larger than a frame. Each frame uses another part of it."""
 
@@ -75,6 +78,8 @@ class ArenaSettings:
     """Proportions of the animal: ``mouse`` or ``rat``."""
     animal: int = 1
     """1, or 0 for an empty arena."""
+    animals: int = 1
+    """Number of animals, all of the same look. The first one goes as it would alone."""
     bedding: float = 0.0
     """Contrast of shavings on the floor, 0 for a bare floor to 1."""
     objects: int = 0
@@ -97,6 +102,8 @@ class ArenaSettings:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise ConfigError(f"arena: {name}: got {getattr(self, name)}, expected {' or '.join(words)}")
+        if self.animals > 1 and (self.jump_s is not None or not self.animal):
+            raise ConfigError(f"arena: animals: got {self.animals}, expected 1 with jump_s or animal=0")
 
 
 _LIMITS = {
@@ -112,6 +119,7 @@ _LIMITS = {
     "coat": (0, 255),
     "floor": (0, 255),
     "animal": (0, 1),
+    "animals": (1, 16),
     "bedding": (0, 1),
     "objects": (0, 100),
     "tilt": (-45, 45),
@@ -120,7 +128,7 @@ _LIMITS = {
 }
 """Minimum and maximum of each number."""
 _WORDS = {"build": tuple(BUILDS), "cable": CABLES}
-_WHOLE = ("seed", "coat", "floor", "animal", "objects")
+_WHOLE = ("seed", "coat", "floor", "animal", "animals", "objects")
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 
@@ -191,7 +199,11 @@ class Arena:
         self._floor = Rect(inset, inset, (s.width - 1) / self._body_px - inset, (s.height - 1) / self._body_px - inset)
         self._build = BUILDS[s.build]
         self._view = tilted_view(s.width, s.height, s.tilt) if s.tilt else None
-        self._path = self._jumps(s.jump_s) if s.jump_s is not None else Trajectory(self._floor, s.seed, self._build)
+        self._paths: list[Jumps | Trajectory] = (
+            [self._jumps(s.jump_s)]
+            if s.jump_s is not None
+            else [Trajectory(self._floor, s.seed + _OTHER_PATH * n, self._build) for n in range(s.animals)]
+        )
         appearance = choose_appearance(s.seed, s.coat, s.floor)
         cable = Cable.choose(s.cable, self._floor, s.seed)
         self._brush = AnimalBrush.paint(
@@ -209,11 +221,17 @@ class Arena:
         """Return the true keypoints of a frame as a (K, 2) float64 array in frame pixels.
 
         The order is that of ``keypoint_names``. Whole numbers are the centres of pixels. Without an animal all are NaN.
+        Of several animals, it is the first one.
         """
+        first: Float64 = self.truth_of_all(index)[0]
+        return first
+
+    def truth_of_all(self, index: int) -> Float64:
+        """Return the true keypoints of all animals in a frame as an (N, K, 2) float64 array, as ``truth`` does."""
         if not self.settings.animal:
-            return np.full((len(self.keypoint_names), 2), np.nan)
-        flat = self._posture(index).keypoints() * self._body_px
-        return flat if self._view is None else project(self._view, flat)
+            return np.full((1, len(self.keypoint_names), 2), np.nan)
+        flat = [posture.keypoints() * self._body_px for posture in self._postures(index)]
+        return np.stack(flat if self._view is None else [project(self._view, one) for one in flat])
 
     def arrivals(self) -> list[int]:
         """Return the indices of the first frames that show the animal on the right after a jump.
@@ -222,15 +240,16 @@ class Arena:
             ConfigError: if the animal does not jump, or the source has no end.
         """
         s = self.settings
-        if not isinstance(self._path, Jumps) or s.seconds is None:
+        path = self._paths[0]
+        if not isinstance(path, Jumps) or s.seconds is None:
             raise ConfigError("arena: only an animal that jumps has arrivals; give jump_s and seconds")
-        frames = (math.ceil(time_s * s.fps) for time_s in self._path.arrivals(s.seconds))
+        frames = (math.ceil(time_s * s.fps) for time_s in path.arrivals(s.seconds))
         return [frame for frame in frames if frame < round(s.seconds * s.fps)]
 
     def render(self, index: int) -> UInt8:
         """Return one frame as an (H, W, 3) uint8 RGB array."""
         image = np.empty((self.settings.height, self.settings.width, 3), np.uint8)
-        self._render_into(self._posture(index), index, image)
+        self._render_into(self._postures(index), index, image)
         return image
 
     def frames(self) -> Iterator[CapturedFrame]:
@@ -258,30 +277,34 @@ class Arena:
             )
         return Jumps(self._floor, every_s, distance, self.settings.seed, self._build)
 
-    def _posture(self, index: int) -> Posture:
+    def _postures(self, index: int) -> list[Posture]:
         if index < 0:
             raise IndexError(f"frame {index}: frames are counted from 0")
-        return self._path.at(index / self.settings.fps)
+        return [path.at(index / self.settings.fps) for path in self._paths]
 
-    def _render_into(self, posture: Posture, index: int, out: UInt8) -> None:
-        """Draw background, noise and animal. Only the part of the background that the animal covers is composed."""
+    def _render_into(self, postures: list[Posture], index: int, out: UInt8) -> None:
+        """Draw background, noise and animals. Only the part of the background that one animal covers is composed."""
         # A multiplicative hash: neighbouring frames get unrelated offsets.
         mixed = (index + 1) * 0x9E3779B97F4A7C15 >> 20
         dy, dx = mixed % _NOISE_MARGIN, mixed // _NOISE_MARGIN % _NOISE_MARGIN
         noise = self._noise[dy : dy + out.shape[0], dx : dx + out.shape[1]]
-        if self._view is not None or not self.settings.animal:
-            cv2.add(self._seen(posture), noise, dst=out)
+        if self._view is not None or not self.settings.animal or len(postures) > 1:
+            cv2.add(self._seen(postures), noise, dst=out)
             return
         cv2.add(self._background, noise, dst=out)
+        (posture,) = postures
         patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
         out[where] = cv2.add(patch, noise[where])
 
-    def _seen(self, posture: Posture) -> UInt8:
-        """Return the whole frame without noise: the way of a tilted camera, and of an empty arena."""
+    def _seen(self, postures: list[Posture]) -> UInt8:
+        """Return the whole frame without noise: the way of a tilted camera, of an empty arena and of several animals.
+
+        An animal lies over those before it.
+        """
         picture = self._background
-        if self.settings.animal:
-            picture = picture.copy()
-            patch, where = self._brush.draw(posture, posture.tail_line(self._floor), self._background)
+        for posture in postures if self.settings.animal else ():
+            patch, where = self._brush.draw(posture, posture.tail_line(self._floor), picture)
+            picture = picture.copy() if picture is self._background else picture
             picture[where] = patch
         if self._view is None:
             return picture

@@ -366,3 +366,42 @@ def test_jumps_need_room_and_arrivals_need_jumps() -> None:
         Arena(parse_arena("synthetic:arena,jump_s=1,jump_px=500"))
     with pytest.raises(ConfigError, match="give jump_s and seconds"):
         Arena(ArenaSettings()).arrivals()
+
+
+def test_the_first_of_several_animals_goes_as_it_would_alone() -> None:
+    alone, both = Arena(ArenaSettings(seed=3)), Arena(ArenaSettings(seed=3, animals=2))
+    for index in (0, 90, 400):
+        assert both.truth_of_all(index).shape == (2, 4, 2)
+        np.testing.assert_array_equal(both.truth(index), alone.truth(index))
+        np.testing.assert_array_equal(both.truth_of_all(index)[0], both.truth(index))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 20.0])
+def test_all_animals_are_drawn_where_the_truth_says(tilt: float) -> None:
+    settings = ArenaSettings(seed=1, animals=3, noise=0, blur=0, exposure_ms=0, fps=5, tilt=tilt)
+    bare, arena = Arena(replace(settings, animals=1, animal=0)).render(0).astype(int), Arena(settings)
+    for index in (0, 20, 60):
+        change = np.abs(arena.render(index).astype(int) - bare).mean(axis=2)
+        assert all(value_at(change, xy.mean(axis=0)) > 40 for xy in arena.truth_of_all(index))
+
+
+def test_two_animals_meet_and_part() -> None:
+    arena = Arena(ArenaSettings(seed=0, animals=2, fps=10, seconds=60))
+    centres = np.array([arena.truth_of_all(index).mean(axis=1) for index in range(600)])
+    apart = np.linalg.norm(centres[:, 0] - centres[:, 1], axis=1)
+    assert apart.min() < 60
+    assert apart.max() > 250
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("animals=0", "animals: got 0, expected 1 to 16"),
+        ("animals=two", "got animals=two, expected a whole number"),
+        ("animals=2,jump_s=1", "animals: got 2, expected 1 with jump_s or animal=0"),
+        ("animals=2,animal=0", "animals: got 2, expected 1 with jump_s or animal=0"),
+    ],
+)
+def test_a_number_of_animals_that_cannot_be_is_refused(spec: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_arena(f"synthetic:arena,{spec}")
