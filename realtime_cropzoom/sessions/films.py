@@ -112,10 +112,11 @@ class ArenaFilm:
 
     def __init__(self, spec: str) -> None:
         """Prepare the arena. Raises ConfigError if it is not valid."""
-        from realtime_cropzoom.sources.arena.source import Arena, parse_arena
+        from realtime_cropzoom.sources.arena.boxes import open_arena
+        from realtime_cropzoom.sources.arena.source import parse_arena
 
         self.title = "the synthetic arena, rendered again"
-        self._arena = Arena(parse_arena(spec))
+        self._arena = open_arena(parse_arena(spec))
         self.fps: float | None = self._arena.settings.fps
 
     def read(self, frame: int) -> UInt8:

@@ -58,9 +58,10 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         return _open_path(path, options)
     scheme, rest = matched[1].lower(), matched[2]
     if spec.startswith(SYNTHETIC):
-        from realtime_cropzoom.sources.arena.source import Arena, parse_arena
+        from realtime_cropzoom.sources.arena.boxes import open_arena
+        from realtime_cropzoom.sources.arena.source import parse_arena
 
-        return Arena(parse_arena(spec))
+        return open_arena(parse_arena(spec))
     if scheme in _STREAM_SCHEMES and rest.startswith("//"):
         from realtime_cropzoom.sources.live.stream import open_stream
 

@@ -3,6 +3,7 @@
 In reading order:
 
 * ``source``: the source of frames, with the keypoints of each frame.
+* ``boxes``: several arenas in one frame.
 * ``motion``: the path of the animal; ``jumps``: one that jumps between two places.
 * ``build``: its proportions; ``posture``: its posture and keypoints at one moment.
 * ``drawing``: draws the animal in a posture; ``cable``: head stage and cable.

@@ -92,6 +92,10 @@ class ArenaSettings:
     """Approximate interval (s) between the jumps of an animal that stands otherwise; None for an animal that walks."""
     jump_px: float = 60.0
     """Distance (frame pixels) of a jump."""
+    boxes: int = 1
+    """Number of boxes in the frame, each an arena with an animal of its own, see ``boxes``."""
+    empty: int = 0
+    """Number of boxes without an animal, the last ones."""
 
     def __post_init__(self) -> None:
         """Check every value against its limits."""
@@ -125,10 +129,12 @@ _LIMITS = {
     "tilt": (-45, 45),
     "jump_s": (0.01, 3600),
     "jump_px": (1, 8192),
+    "boxes": (1, 64),
+    "empty": (0, 64),
 }
 """Minimum and maximum of each number."""
 _WORDS = {"build": tuple(BUILDS), "cable": CABLES}
-_WHOLE = ("seed", "coat", "floor", "animal", "animals", "objects")
+_WHOLE = ("seed", "coat", "floor", "animal", "animals", "objects", "boxes", "empty")
 _KEYS = ("size", *(field.name for field in fields(ArenaSettings) if field.name not in ("width", "height")))
 
 
@@ -187,9 +193,13 @@ class Arena:
         """Paint the empty arena and the animal. This takes about a tenth of a second at 640x480.
 
         Raises:
-            ConfigError: if the floor has no room for the jumps.
+            ConfigError: if the floor has no room for the jumps, or the settings name several boxes.
         """
         self.settings = s = settings or ArenaSettings()
+        if s.boxes != 1 or s.empty:
+            raise ConfigError(
+                f"arena: boxes: got {s.boxes} and {s.empty} empty, expected one arena with an animal here"
+            )
         count = None if s.seconds is None else round(s.seconds * s.fps)
         self.info = SourceInfo("arena", s.width, s.height, s.fps, count)
         unit = min(s.width / 640, s.height / 480)
@@ -249,8 +259,12 @@ class Arena:
     def render(self, index: int) -> UInt8:
         """Return one frame as an (H, W, 3) uint8 RGB array."""
         image = np.empty((self.settings.height, self.settings.width, 3), np.uint8)
-        self._render_into(self._postures(index), index, image)
+        self.render_into(index, image)
         return image
+
+    def render_into(self, index: int, out: UInt8) -> None:
+        """Write one frame into an (H, W, 3) uint8 RGB array."""
+        self._render_into(self._postures(index), index, out)
 
     def frames(self) -> Iterator[CapturedFrame]:
         """Yield the rendered frames. As with a camera, ``copy_to`` only copies."""
