@@ -24,7 +24,7 @@ from benchmarks.results import ROOT, Part, Row, machine, write
 
 PARTS = (
     *("bare", "throughput", "latency", "stages", "sizes", "large", "models", "peer", "offline", "memory", "triggers"),
-    "view",
+    *("view", "boxes"),
 )
 
 

@@ -16,6 +16,7 @@ from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
+from realtime_cropzoom.pipeline.regions import make_regions
 from realtime_cropzoom.pipeline.report import TOO_SLOW
 from realtime_cropzoom.pipeline.startup import check_crop_size, load_model
 from realtime_cropzoom.runtime.tuning import tuned
@@ -136,7 +137,10 @@ def _milliseconds(model: Model, models: CheckedModels) -> float:
 def _schedule(settings: Settings) -> CheckResult:
     assert settings.schedule is not None
     try:
-        read_schedule_file(settings.schedule)
+        folder = settings.schedule
+        of_regions = sorted(folder.glob("*_bbox.csv")) if settings.regions and folder.is_dir() else [folder]
+        for boxes in of_regions:
+            read_schedule_file(boxes)
     except CropzoomError as error:
         return bad("schedule", str(error))
     return good("schedule", f"{settings.schedule} gives the boxes; no detector runs")
@@ -148,6 +152,7 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
     try:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
+            make_regions(models.settings.regions, models.measured.info)
         if detector is not None:
             rule = models.settings.box_rule(detector.keypoint_names, pose.manifest if pose else None)
             if pose is not None and (warning := _box_warning(detector, pose, rule, models.image)):

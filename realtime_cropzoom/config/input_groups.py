@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from realtime_cropzoom.config.group import AUTO, DAY_MS, DAYS_S, NONE, SettingsGroup
+from realtime_cropzoom.config.regions import RegionShape, read_regions
 from realtime_cropzoom.errors import ConfigError, listed
 from realtime_cropzoom.files.paths import is_folder
 from realtime_cropzoom.inference.boxes import MAX_SIDE, BoxRule, find_anchors
@@ -289,6 +290,11 @@ class BoxSettings(SettingsGroup):
         le=512,
         description="live: frames that the pose stage may lag behind before it jumps to the newest",
     )
+    regions: Annotated[dict[str, RegionShape] | None, NoDecode] = Field(
+        default=None,
+        description="several animals, each alone in a part of the frame: file with the outlines, drawn with 'cropzoom "
+        "zones --regions'; in a config file also the outlines themselves",
+    )
     schedule: Path | None = Field(default=None, description="replay the boxes of this _bbox.csv, without a detector")
     coast_after_ms: float = Field(
         default=250.0, ge=0.001, le=DAY_MS, description="the state is 'coasting' if the box is older"
@@ -301,6 +307,15 @@ class BoxSettings(SettingsGroup):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _read_regions(cls, value: Any) -> Any:
+        return read_regions(value)
+
+    @field_serializer("regions")
+    def _plain_regions(self, value: dict[str, RegionShape] | None) -> dict[str, Any] | None:
+        return None if value is None else {name: shape.plain() for name, shape in value.items()}
 
     @field_validator("schedule", mode="after")
     @classmethod

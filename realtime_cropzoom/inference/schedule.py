@@ -122,22 +122,22 @@ class LockstepSchedule:
 
 
 class WholeFrameSchedule:
-    """Schedule of a pose model that sees whole frames: no detector runs."""
+    """Schedule of a pose model that sees whole frames, or whole regions: no detector runs."""
 
-    def __init__(self, width: int, height: int) -> None:
-        """Make the schedule for frames of ``width`` x ``height`` pixels."""
-        self._box = Box(0, 0, width, height)
+    def __init__(self, box: Box) -> None:
+        """Make the schedule of what the model sees: the frame, or a region of it (frame pixels)."""
+        self._box = box
 
     @property
     def side(self) -> int:
-        """The larger side of the frames (pixels)."""
+        """The larger side of what the model sees (pixels)."""
         return max(self._box.w, self._box.h)
 
     def offer(self, detection: Detection) -> None:
         """Ignore the detection: nobody makes one."""
 
     def choose(self, meta: FrameMeta) -> ActiveBox:
-        """Return the whole frame."""
+        """Return the box of what the model sees."""
         return ActiveBox(self._box, meta.index, 0.0, State.TRACKING, 0, BoxOrigin.FRAME)
 
 

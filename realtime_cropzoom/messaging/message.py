@@ -126,6 +126,9 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
     """Whether shape and motion of the pose fit an animal; null without a pose."""
     doubt: str | None = None
     """Why the pose is not plausible: likelihood, sharpness, shape or jump; null if it is plausible."""
+    region: str | None = None
+    """Name of the region of the frame in which this animal is; null if the run has no regions. ``seq`` and ``counts``
+    are of this region."""
 
     def xy(self) -> NDArray[np.float64]:
         """Return the keypoints, (K, 2) float64, frame pixels, in the order of ``keypoints``; NaN without a pose."""
@@ -199,6 +202,8 @@ class StatusMessage(msgspec.Struct, frozen=True, tag_field="type", tag="status")
     """Whether poses are published; false while an order pauses them."""
     previews: Count = 0
     """Number of previews encoded in the last second."""
+    regions: dict[str, str] = {}
+    """Region → state of its animal; empty if the run has none. ``state`` is then the best of them."""
 
 
 class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -236,6 +241,8 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """Pairs of keypoints that a drawing joins by a line; empty if the pose model names none."""
     control: str | None = None
     """Name of the run's control socket on its machine; null if it takes no orders."""
+    regions: dict[str, list[tuple[float, float]]] = {}
+    """Region → corners of its outline (frame pixels); empty if the run has none. Each has poses of its own."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
@@ -318,8 +325,12 @@ def decode(payload: bytes) -> Message:
 
 
 def topic(message: Message, camera: str) -> bytes:
-    """Return the topic under which a message is published: ``pose/<camera>``, ``status/<camera>`` …"""
-    return f"{type(message).__struct_config__.tag}/{camera}".encode()
+    """Return the topic under which a message is published: ``pose/<camera>``, ``status/<camera>`` …
+
+    The poses of a region have ``pose/<camera>/<region>``.
+    """
+    region = message.region if isinstance(message, PoseMessage) else None
+    return f"{type(message).__struct_config__.tag}/{camera}{'' if region is None else f'/{region}'}".encode()
 
 
 def json_schema() -> dict[str, Any]:

@@ -33,6 +33,7 @@ from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, pose_header
 from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
+from realtime_cropzoom.types import Box
 
 COMMAND = "pipeline"
 _CHANGES_NUMBERS = {
@@ -71,6 +72,10 @@ class OfflinePipeline:
         if settings.box_from == "pose" and command.options.resume:
             raise ConfigError(
                 "box_from is pose, and --resume is given: each box needs the pose before it; leave out --resume"
+            )
+        if settings.regions is not None:
+            raise ConfigError(
+                "regions: pipeline tracks one animal in the frame; expected none. Use: cropzoom run VIDEO --pace fast"
             )
         rule: BoxRule | None = None
         if models.detector is not None:
@@ -114,7 +119,7 @@ class OfflinePipeline:
         for note in reader.info.notes:
             self._say(note)
         schedule = self._schedule(reader.info, source)
-        make_ready(self._models, self._context.rule, reader.info)
+        make_ready(self._models, self._context.rule, (reader.info.width, reader.info.height))
         sized = self._settings.sizes_boxes
         for note in box_notes(self._models.pose, self._context.rule, schedule, sized=sized):
             self._say(note)
@@ -151,7 +156,9 @@ class OfflinePipeline:
     def _schedule(self, info: SourceInfo, source: str) -> Schedule:
         s = self._settings
         if s.schedule is None:
-            return make_schedule(s.model_copy(update={"pace": "fast"}), self._models, info)
+            return make_schedule(
+                s.model_copy(update={"pace": "fast"}), self._models, Box(0, 0, info.width, info.height)
+            )
         schedule = read_schedule(s.schedule, source)
         if s.frames is None and info.frame_count not in (None, len(schedule)):
             frames = count_frames(source)  # a header also counts frames that do not decode

@@ -140,8 +140,8 @@ class StageBuilder:
         return EventLog(path, self._description.identity, ring, capture.stream, self._control)
 
     def _open_files(self, folder: Path, events: EventLog) -> CsvSink:
-        def on_change(kind: str, meta: FrameMeta) -> None:
-            events.add(kind, by="pose", meta=meta)
+        def on_change(kind: str, meta: FrameMeta, region: str | None) -> None:
+            events.add(kind, "" if region is None else f"in {region}", by="pose", meta=meta)
 
         sink = CsvSink(folder, self._control, self._plan.csv_options(), on_change)
         self._folder.save("config.yaml", self._plan.settings.to_yaml())
@@ -167,7 +167,7 @@ class StageBuilder:
             return None
         reader = OrderedReader(ring, None) if plan.lockstep else NewestReader(ring)
         pauses = None if plan.lockstep else pose.pauses
-        options, targets = plan.detect_options(plan.box_rule), [Target(subject.slot) for subject in pose.subjects]
+        options, targets = plan.detect_options(plan.box_rule), [Target(s.slot, s.region) for s in pose.subjects]
         return DetectStage(plan.models.detector, reader, targets, self._control, options, pauses)
 
     def _watchdog(

@@ -29,6 +29,7 @@ from realtime_cropzoom.inference.context_window import ContextWindow, InferenceR
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.schedule import Gaps
+from realtime_cropzoom.pipeline.regions import Region
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.pauses import Patience, Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
@@ -71,6 +72,8 @@ class Target:
 
     slot: BoxSlot
     """Receives its detections."""
+    region: Region | None = None
+    """The part of the frame in which it is; None for the whole frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,11 +174,11 @@ class DetectStage(Stage):
 
     def _look(self, lease: Lease) -> None:
         """Look for each target that wants it, beginning with the one whose turn it is."""
-        meta, first = lease.frame.meta, self._turn
+        meta, first, begun_ns = lease.frame.meta, self._turn, now_ns()
         for place in [*range(first, len(self._targets)), *range(first)]:
             if not self._is_wanted(self._targets[place], meta):
                 continue
-            begun_ns = self.busy_since_ns = now_ns()
+            self.busy_since_ns = now_ns()
             self._detect_in(lease, self._targets[place])
             self.busy_since_ns, self._patience.takes_ns = 0, now_ns() - begun_ns
             if self._assign is not None:  # one look for all
@@ -248,7 +251,10 @@ class DetectStage(Stage):
             self._end_sequence()
             self._last_request = None
         model_input = next(self._inputs)
-        view = self._model.prepare(image, whole_image(image), "pad", model_input)
+        region = None if self._assign is not None else target.region
+        part = whole_image(image) if region is None else region.bounds
+        shown = image if region is None else region.shown(image, part)
+        view = self._model.prepare(shown, part, "pad", model_input)
         if len(self._targets) == 1:
             lease.release()
         request = self._window.push(_Prepared(meta, target, view, model_input, begun_ns))

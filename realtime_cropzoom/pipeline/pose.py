@@ -272,8 +272,10 @@ class PoseStage(Stage):
             if active_box is SKIPPED_IN_RECORDING:
                 self._skip_for(subject, meta)
             elif active_box.box is not None:
-                model_input = next(subject.inputs)
-                view = self._model.prepare(lease.frame.image, active_box.box, self._options.edge, model_input)
+                image, model_input = lease.frame.image, next(subject.inputs)
+                if subject.region is not None:
+                    image = subject.region.shown(image, active_box.box)
+                view = self._model.prepare(image, active_box.box, self._options.edge, model_input)
                 cropped.append((subject, Cropped(meta, active_box, view, model_input, taken_ns, now_ns())))
         lease.release()
         for subject, active_box in boxes:

@@ -60,7 +60,11 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
     total = f"/{frame_count}" if frame_count else ""
     latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
     # While no frames arrive, the state is that of the last frame.
-    doing = status.state if status.stream == StreamState.LIVE else status.stream
+    state = status.state
+    if status.regions:
+        tracked = sum(region == "tracking" for region in status.regions.values())
+        state = f"tracking {tracked} of {len(status.regions)}"
+    doing = state if status.stream == StreamState.LIVE else status.stream
     return fit(
         [
             f"frame {status.counts.captured}{total}",
@@ -117,6 +121,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
             skipped=skipped,
             boxes_as_trained=summary["boxes_as_trained"],
         )
+    if summary.get("regions"):
+        lines.append(_region_line(summary["regions"]))
     for recording in summary["recordings"]:
         dropped = sum(recording["dropped"].values())
         lines.append(f"{recording['file']} ({recording['codec']}): {recording['frames']} frames, {dropped} dropped")
@@ -150,6 +156,14 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in measured}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
+
+
+def _region_line(regions: dict[str, Any]) -> str:
+    """Return in how many frames the animal of each region was found."""
+    found = {name: (summary or {}).get("found") for name, summary in regions.items()}
+    return "by region: " + ", ".join(
+        f"{name} {'never' if not share else f'{100 * share:.0f} %'}" for name, share in found.items()
+    )
 
 
 def _too_slow(summary: dict[str, Any]) -> str:

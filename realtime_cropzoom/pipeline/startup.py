@@ -24,6 +24,8 @@ from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepS
 from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.lost_animal import LostWords
 from realtime_cropzoom.pipeline.pose import PoseOptions
+from realtime_cropzoom.pipeline.region_plan import boxes_of, check_regions, plan_calls
+from realtime_cropzoom.pipeline.regions import Region, make_regions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
 from realtime_cropzoom.pipeline.subject import Subject
@@ -36,6 +38,7 @@ from realtime_cropzoom.sinks.recorder import check_copy
 from realtime_cropzoom.sinks.zmq_publisher import PublishOptions
 from realtime_cropzoom.sources.base import SourceInfo, without_password
 from realtime_cropzoom.sources.live.reconnect import ReconnectPolicy
+from realtime_cropzoom.types import Box
 
 _LOCKSTEP_SLOTS = 8
 """Number of slots of the ring in lockstep (``pace: fast``), where the writer waits for the readers."""
@@ -53,7 +56,12 @@ class RunPlan:
     models: Models
     box_rule: BoxRule | None
     """Makes boxes from detections; None if the run replays a schedule."""
-    schedule: Schedule
+    schedules: tuple[Schedule, ...]
+    """What chooses the boxes: one for the whole frame, or one for each region."""
+    regions: tuple[Region, ...]
+    """The parts of the frame with one animal each; empty if there is one animal in the whole frame."""
+    together: bool
+    """Whether the crops of all regions go through the pose model as one batch."""
     gaps: Gaps
     """Frames that the source lacks; none unless a context model sees a recording with gaps."""
     calibration: Calibration | None
@@ -102,7 +110,8 @@ class RunPlan:
         return PoseOptions(
             edge=self.settings.edge,
             gaps=self.gaps,
-            own_box=isinstance(self.schedule, WholeFrameSchedule),
+            own_box=isinstance(self.schedules[0], WholeFrameSchedule),
+            together=self.together,
             restart=self.restart,
             urgent=self.urgent,
         )
@@ -110,8 +119,17 @@ class RunPlan:
     def subjects(self) -> list[Subject]:
         """Return the animals to track, each with a new plausibility check and a new filter."""
         s, pose = self.settings, self.models.pose
-        judge, pose_filter = s.pose_judge(pose.presence), s.pose_filter(len(pose.keypoint_names))
-        return [Subject(pose, BoxSlot(self.schedule), judge, pose_filter)]
+        return [
+            Subject(
+                pose,
+                BoxSlot(schedule),
+                s.pose_judge(pose.presence),
+                s.pose_filter(len(pose.keypoint_names)),
+                number=number,
+                region=region,
+            )
+            for number, (schedule, region) in enumerate(zip(self.schedules, self.regions or (None,), strict=True))
+        ]
 
     def detect_options(self, rule: BoxRule) -> DetectOptions:
         """Return the options of the detector stage."""
@@ -132,7 +150,7 @@ class RunPlan:
             return None
         return PublishOptions(
             endpoint=s.publish,
-            latest_endpoint=None if s.publish_latest == NONE else s.publish_latest,
+            latest_endpoint=None if s.publish_latest == NONE or self.regions else s.publish_latest,
             echo_endpoint=s.echo_endpoint(),
             preview_endpoint=s.preview_endpoint(),
             encoding=s.encoding,
@@ -160,6 +178,7 @@ class RunPlan:
             scorer=pose.file.scorer,
             lockstep=self.lockstep,
             calibration=self.calibration,
+            regions=tuple(region.name for region in self.regions),
         )
 
 
@@ -178,6 +197,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     info = replace(info, name=file_stem(info.name))
     _check_pace(settings, info)
     check_copy(settings, info)
+    regions = make_regions(settings.regions, info)
     settings, models = load_models(settings)
     notes = [*info.notes, *priority_notes(settings), *model_notes("pose", models.pose, settings, info.fps)]
     check_crop_size(settings, info)
@@ -187,14 +207,32 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     if models.detector is not None:
         notes += model_notes("detector", models.detector, settings, info.fps)
         rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
-    schedule = make_schedule(settings, models, info)
-    make_ready(models, rule, info)
-    notes += box_notes(models.pose, rule, schedule, sized=settings.sizes_boxes)
+    check_regions(regions, settings, models, rule)
+    frame = Box(0, 0, info.width, info.height)
+    parts = [region.bounds for region in regions] or [frame]
+    schedules = tuple(
+        make_schedule(settings.model_copy(update={"schedule": boxes}), models, part)
+        for part, boxes in zip(parts, boxes_of(regions, settings.schedule), strict=True)
+    )
+    for part in parts:
+        make_ready(models, rule, (part.w, part.h))
+    notes += box_notes(models.pose, rule, schedules[0], sized=settings.sizes_boxes)
+    together, region_notes = plan_calls(regions, settings, models)
     from_begin = settings.start_s == 0 and not settings.loop
-    gaps = find_gaps(settings.source, schedule) if models.context_radius and from_begin else Gaps()
+    gaps = find_gaps(settings.source, schedules[0]) if models.context_radius and from_begin else Gaps()
     problem = gaps.problem(str(settings.source))
     return RunPlan(
-        settings, info, models, rule, schedule, gaps, calibration, tuple(notes), (problem,) if problem else ()
+        settings=settings,
+        info=info,
+        models=models,
+        box_rule=rule,
+        schedules=schedules,
+        regions=regions,
+        together=together,
+        gaps=gaps,
+        calibration=calibration,
+        notes=(*notes, *region_notes),
+        problems=(problem,) if problem else (),
     )
 
 
@@ -253,13 +291,13 @@ def _check_alone(settings: Settings, pose: Model) -> None:
         )
 
 
-def make_schedule(settings: Settings, models: Models, info: SourceInfo) -> Schedule:
+def make_schedule(settings: Settings, models: Models, part: Box) -> Schedule:
     """Return what chooses the box of each frame.
 
     Args:
         settings: The settings of the run.
         models: Its models.
-        info: Properties of the source.
+        part: The frame, or the region of it with the animal (frame pixels).
 
     Raises:
         ScheduleError: if the box file cannot be used.
@@ -268,25 +306,25 @@ def make_schedule(settings: Settings, models: Models, info: SourceInfo) -> Sched
     if settings.schedule is not None:
         return read_schedule(settings.schedule, settings.source)
     if models.detector is None:
-        return WholeFrameSchedule(info.width, info.height)
+        return WholeFrameSchedule(part)
     if settings.box_from == "pose":
         rule = settings.pose_box_rule(models.pose.manifest)
         return FollowingSchedule(limits, rule, check_s=settings.box_check_s, lockstep=lockstep)
     return LockstepSchedule(limits, settings.detector_every) if lockstep else LatestSchedule(limits)
 
 
-def make_ready(models: Models, rule: BoxRule | None, info: SourceInfo) -> None:
+def make_ready(models: Models, rule: BoxRule | None, frame: tuple[int, int]) -> None:
     """Make networks that take any size ready for the frames and boxes of a source.
 
     Args:
         models: The models.
         rule: Makes boxes from detections; None without a detector.
-        info: Properties of the source.
+        frame: (width, height) of the frames, or of a region (pixels).
 
     Raises:
         ModelError: if a network cannot take that size.
     """
-    frame, side = (info.width, info.height), rule.crop_size if rule is not None else None
+    side = rule.crop_size if rule is not None else None
     if models.detector is not None:
         models.detector.make_ready(frame)
     models.pose.make_ready(frame if side is None else (side, side))

@@ -71,6 +71,7 @@ class RunDescription:
             arena_unit=None if self.identity.calibration is None else self.identity.calibration.unit,
             control=self.control,
             skeleton=[(names[a], names[b]) for a, b in models.pose.manifest.skeleton],
+            regions={region.name: list(region.corners) for region in self.plan.regions},
         )
 
     @property
@@ -89,7 +90,8 @@ def describe_run(plan: RunPlan, anchor_ns: int | None = None, control: str | Non
     """
     anchor_ns = unix_offset_ns() if anchor_ns is None else anchor_ns
     names, camera = plan.models.pose.keypoint_names, plan.settings.camera
-    identity = RunIdentity(secrets.token_hex(6), camera, names, anchor_ns, plan.calibration)
+    regions = tuple(region.name for region in plan.regions)
+    identity = RunIdentity(secrets.token_hex(6), camera, names, anchor_ns, plan.calibration, regions)
     return RunDescription(plan, identity, round(time.time(), 3), control)
 
 
@@ -197,7 +199,16 @@ class RunReporter(_Reporter):
             recording_since_ns=None if recording is None else recording.began_ns,
             recording_frames=0 if recording is None else recording.recorded,
             publishing=s.pose.publishing,
+            regions=self._region_states(),
         )
+
+    def _region_states(self) -> dict[str, str]:
+        """Return the state of the animal of each region, by its name; empty without regions."""
+        return {
+            subject.region.name: (subject.last.active_box.state if subject.last else State.SEARCHING).value
+            for subject in self.stages.pose.subjects
+            if subject.region is not None
+        }
 
     def state(self) -> dict[str, Any]:
         """Return what an answer to an order says about the run."""

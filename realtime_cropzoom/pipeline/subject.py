@@ -18,6 +18,7 @@ from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.presence import PoseJudge, with_state
 from realtime_cropzoom.inference.schedule import NO_BOX
+from realtime_cropzoom.pipeline.regions import Region
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
 from realtime_cropzoom.types import ActiveBox, Float32, FrameMeta, Keypoints
@@ -59,7 +60,7 @@ class Subject:
         pose_filter: PoseFilter | None = None,
         *,
         number: int = 0,
-        name: str | None = None,
+        region: Region | None = None,
     ) -> None:
         """Make a subject that no frame has shown yet.
 
@@ -69,9 +70,9 @@ class Subject:
             judge: Checks whether a pose is plausible, and decides the state of each frame.
             pose_filter: Filters the poses; None for no filter.
             number: Its place among the subjects of the run, from 0.
-            name: Its name in messages and files; None for the only one.
+            region: The part of the frame in which it is; None for the whole frame.
         """
-        self.slot, self.judge, self.number, self.name = slot, judge, number, name
+        self.slot, self.judge, self.number, self.region = slot, judge, number, region
         self._filter = pose_filter
         keypoints, self._radius = len(model.keypoint_names), model.context_radius
         self._no_pose = (np.full((keypoints, 2), np.nan), np.full(keypoints, np.nan))

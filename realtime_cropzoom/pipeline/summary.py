@@ -41,6 +41,7 @@ def build_summary(reporter: RunReporter, folder: str, *, ended: bool = True) -> 
         "clock_drift": _rounded(reader.drift.result()),
         **_publishing(stages),
         "animal": stages.write.quality.summary() if ended else None,
+        "regions": {name: found.summary() if ended else None for name, found in stages.write.qualities.items()},
         "detector": detect and {"detections": detect.count, "unusable": detect.unusable, "failed": detect.failed},
         "restarts": {stage.stage: stage.restarts.count for stage in stages.with_models},
         "latency_ms": _latencies(stages),

@@ -89,6 +89,8 @@ class RunIdentity:
     unix_offset_ns: int
     calibration: Calibration | None = None
     """The calibration of the camera; None if messages carry no arena coordinates."""
+    regions: tuple[str, ...] = ()
+    """Names of the regions, by the number of their subjects; empty for a run of whole frames."""
 
 
 def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsent: int) -> PoseMessage:
@@ -130,6 +132,7 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         arena=_arena_fields(record.keypoints, identity),
         plausible=None if record.keypoints is None else record.doubt is None,
         doubt=None if record.doubt is None else record.doubt.value,
+        region=identity.regions[record.subject] if identity.regions else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 The files are ``<name>.csv`` in the format of DeepLabCut and Lightning Pose, ``<name>_bbox.csv``,
 ``<name>_timing.csv`` and, with a calibration, ``<name>_cm.csv`` with the poses in cm. Each has one row per
-captured frame. Rows go to the operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
+captured frame. A run with regions writes them for each region, as ``<name>_<region>.csv`` and so on. Rows go to the
+operating system every ``_FLUSH_S`` seconds, so kill -9 loses no more than that.
 
 A full disk does not stop the run: rows that could not be written are kept and tried again, up to
 ``_PENDING_BYTES`` per file. Rows beyond that are lost, counted, and reported at the end. If a disk does not
@@ -35,7 +36,7 @@ from realtime_cropzoom.sessions.pose_rows import (
     pose_header,
 )
 from realtime_cropzoom.sinks.event_watch import AnimalWatch
-from realtime_cropzoom.types import FrameMeta, Keypoints
+from realtime_cropzoom.types import FrameMeta, Keypoints, State
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,13 @@ class CsvOptions:
     """Whether a full queue makes the pose stage wait, instead of dropping records."""
     calibration: Calibration | None = None
     """Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written."""
+    regions: tuple[str, ...] = ()
+    """Names of the regions, by the number of their subjects; empty for one animal in the whole frame."""
+
+    @property
+    def stems(self) -> list[str]:
+        """Stem of the files of each subject."""
+        return [f"{self.name}_{region}" for region in self.regions] or [self.name]
 
 
 class CsvSink(Sink):
@@ -74,7 +82,7 @@ class CsvSink(Sink):
         folder: Path,
         control: RunControl,
         options: CsvOptions,
-        on_change: Callable[[str, FrameMeta], object] | None = None,
+        on_change: Callable[[str, FrameMeta, str | None], object] | None = None,
     ) -> None:
         """Create the files with their headers.
 
@@ -82,7 +90,7 @@ class CsvSink(Sink):
             folder: Folder of the run.
             control: Control of the run.
             options: Options of the files.
-            on_change: Is told when the animal is ``lost`` and ``found``, with the first frame of that.
+            on_change: Is told when an animal is ``lost`` and ``found``, with the first frame of that and its region.
 
         Raises:
             SinkError: if a file cannot be created.
@@ -92,7 +100,12 @@ class CsvSink(Sink):
         self._missing_reported = False
         self.quality = PoseQuality(names)
         """Plausibility of the poses. It is counted in this thread because no other thread waits for it."""
-        self._animal, self._on_change = AnimalWatch(), on_change
+        self.qualities = {region: PoseQuality(names) for region in options.regions}
+        """The same for each region, by its name; empty without regions."""
+        self._with_animal: set[str] = set()
+        """The regions in which an animal has been found."""
+        self._regions, self._on_change = options.regions, on_change
+        self._animals = [AnimalWatch() for _ in options.stems]
         self._blank_pose = blank_cells(len(names))
         self._calibration = calibration
         poses = pose_header(names, options.scorer)
@@ -100,9 +113,11 @@ class CsvSink(Sink):
         if calibration is not None:
             files[CM] = poses
         self._files: list[RowFile] = []
+        self._files_of_one = len(files)
         try:
-            for suffix, header in files.items():
-                self._files.append(RowFile(folder / f"{options.name}{suffix}.csv", header))
+            for stem in options.stems:
+                for suffix, header in files.items():
+                    self._files.append(RowFile(folder / f"{stem}{suffix}.csv", header))
         except SinkError:
             for file in self._files:
                 file.close()
@@ -156,13 +171,15 @@ class CsvSink(Sink):
 
     def _format(self, record: Record) -> None:
         meta, active_box = record.meta, record.active_box
-        poses, boxes, timing, *cm = self._files
+        first = record.subject * self._files_of_one
+        poses, boxes, timing, *cm = self._files[first : first + self._files_of_one]
+        region = self._regions[record.subject] if self._regions else None
         if record.outcome is FrameOutcome.PROCESSED:
-            self.quality.add(active_box.state, record.keypoints, record.doubt)
+            self._count(record, region)
         if record.outcome is not FrameOutcome.SKIPPED:
-            change = self._animal.see(meta, active_box.state)
+            change = self._animals[record.subject].see(meta, active_box.state)
             if change is not None and self._on_change is not None:
-                self._on_change(*change)
+                self._on_change(*change, region)
         pose = self._blank_pose if record.keypoints is None else pose_cells(record.keypoints)
         poses.add(f"{meta.index}{pose}\n")
         for file in cm:
@@ -176,6 +193,17 @@ class CsvSink(Sink):
             f"{active_box.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
             f"{record.published_ns or ''},{meta.segment},{_plausible_cell(record)}\n"
         )
+
+    def _count(self, record: Record, region: str | None) -> None:
+        """Count the pose. All regions together do not count those in which no animal has ever been found."""
+        state = record.active_box.state
+        if region is not None:
+            self.qualities[region].add(state, record.keypoints, record.doubt)
+            if state is State.TRACKING:
+                self._with_animal.add(region)
+            elif self._with_animal and region not in self._with_animal:
+                return
+        self.quality.add(state, record.keypoints, record.doubt)
 
     def _in_cm(self, keypoints: Keypoints | None) -> str:
         if keypoints is None or self._calibration is None:

@@ -126,7 +126,9 @@ class ZmqPublisher(Stage):
         self.reporter = reporter
         """Provides the messages that describe the run. Replaced once, when the stages exist."""
         self._identity = reporter.identity
-        self._pose_topic = f"pose/{self._identity.camera}".encode()
+        camera, regions = self._identity.camera, self._identity.regions
+        self._pose_topics = [f"pose/{camera}/{region}".encode() for region in regions] or [f"pose/{camera}".encode()]
+        """Topics of the poses, by the number of the subject."""
         self._hello = msgspec.structs.replace(reporter.hello(), clock=clock_id())
         self._security = security or Security()
         self._echo = (
@@ -184,7 +186,7 @@ class ZmqPublisher(Stage):
         with self._lock:
             if self._poses is None:
                 return NOT_PUBLISHED
-            self._poses.send_multipart([self._pose_topic, payload], zmq.NOBLOCK)
+            self._poses.send_multipart([self._pose_topics[record.subject], payload], zmq.NOBLOCK)
             if self._latest is not None:
                 self._latest.send(payload, zmq.NOBLOCK)
         if record.keypoints is not None:  # a frame without a box passes at once and has no pose

@@ -1,0 +1,190 @@
+"""Regions: the animal of each has its own boxes, poses and files, and never sees what lies outside of its region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.pipelines import Film, _copy, make_settings, run_to_end
+
+from realtime_cropzoom.config.regions import RegionShape
+from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.pipeline.regions import make_region, make_regions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
+from realtime_cropzoom.types import Box, UInt8
+
+W, H, FRAMES = 160, 96, 24
+LEFT, RIGHT = {"rectangle_px": [0, 0, W, H]}, {"rectangle_px": [W, 0, W, H]}
+
+
+class Rack:
+    """Films side by side in one picture."""
+
+    def __init__(self, *films: Film) -> None:
+        self._films = films
+        self.info = SourceInfo("rack", W * len(films), H, 60.0, FRAMES)
+
+    def draw(self, index: int) -> UInt8:
+        return np.concatenate([film.draw(index) for film in self._films], axis=1)
+
+    def frames(self) -> Iterator[CapturedFrame]:
+        for index in range(FRAMES):
+            yield CapturedFrame(round(index * 1e9 / 60), None, self.info.width, H, partial(_copy, self.draw(index)))
+
+    def problems(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def along_the_wall(index: int) -> tuple[float, float]:
+    """Return where a blob is that walks down along the right wall."""
+    return 140.0, 30.0 + index
+
+
+def films() -> tuple[Film, Film]:
+    return Film(FRAMES, blob_at=along_the_wall), Film(FRAMES)
+
+
+def run(folder: Path, source: Any, **settings: Any) -> Pipeline:
+    return run_to_end(make_settings(folder, pace="fast", **settings), source)
+
+
+def poses(pipeline: Pipeline, name: str) -> np.ndarray:
+    assert pipeline.folder is not None
+    table = pd.read_csv(pipeline.folder / f"{name}.csv", header=[0, 1, 2], index_col=0)
+    return table.to_numpy(np.float64).reshape(FRAMES, -1, 3)
+
+
+@pytest.mark.parametrize("right", [RIGHT, {"polygon_px": [[W, 0], [2 * W, 0], [2 * W, H], [W, H]]}])
+def test_a_region_has_the_numbers_of_a_run_over_its_part_alone(tmp_path: Path, right: dict[str, Any]) -> None:
+    both = run(tmp_path / "both", Rack(*films()), regions={"left": LEFT, "right": right})
+    for name, film, x in zip(("left", "right"), films(), (0, W), strict=True):
+        alone = run(tmp_path / name, film)
+        expected = poses(alone, "film") + np.array([x, 0, 0])
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(poses(both, f"rack_{name}"), expected, rtol=0, atol=1e-4)
+
+
+def test_each_region_has_files_of_its_own_and_the_run_says_which(tmp_path: Path) -> None:
+    rack = Rack(Film(FRAMES, blob_at=along_the_wall), Film(FRAMES, hidden=range(FRAMES)))
+    run_ = run(tmp_path, rack, regions={"left": LEFT, "right": RIGHT})
+    assert run_.folder is not None
+    assert {p.name for p in run_.folder.glob("*.csv")} == {
+        *(f"rack_{region}{what}.csv" for region in ("left", "right") for what in ("", "_bbox", "_timing")),
+        "rack_events.csv",
+    }
+    found = {name: summary["found"] for name, summary in run_.summary["regions"].items()}
+    assert found == {"left": 1.0, "right": 0.0}
+    assert run_.summary["counts"]["processed"] == FRAMES
+    assert any("2 regions" in note for note in run_.notes)
+    assert any("one by one" in note for note in run_.notes)
+    assert run_.hello().regions["right"] == [(W, 0), (2 * W, 0), (2 * W, H), (W, H)]
+    assert run_.progress().regions == {"left": "tracking", "right": "searching"}
+
+
+def test_an_empty_region_never_shows_the_animal_at_its_wall(tmp_path: Path) -> None:
+    """The box of a pose near the wall reaches far into the neighbour's region."""
+    rack = Rack(Film(FRAMES, hidden=range(FRAMES)), Film(FRAMES, blob_at=lambda i: (12.0, 48.0)))
+    run_ = run(tmp_path, rack, regions={"left": LEFT, "right": RIGHT})
+    beside = poses(run_, "rack_left")[:, :, 0]
+    assert not (beside > W - 1).any()
+    assert (poses(run_, "rack_right")[:, 0, 0] > W).all()
+
+
+def test_messages_and_the_script_say_the_region(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, pace="fast", regions={"left": LEFT, "right": RIGHT})
+    pipeline = Pipeline(settings, lambda: Rack(*films()))
+    pipeline.start(tracked=True)
+    heard = list(pipeline.messages())
+    pipeline.join()
+    assert [m.region for m in heard[:4]] == ["left", "right", "left", "right"]
+    for region in ("left", "right"):
+        assert [m.seq for m in heard if m.region == region] == list(range(FRAMES))
+
+
+def test_a_run_is_repeated_with_the_boxes_of_its_regions(tmp_path: Path) -> None:
+    """Also if the settings would give other boxes now."""
+    rack = lambda: Rack(*films())  # noqa: E731
+    first = run(tmp_path / "first", rack(), regions={"left": LEFT, "right": RIGHT}, detector_every=5)
+    assert first.folder is not None
+    settings: dict[str, Any] = {"schedule": str(first.folder), "crop_size": 64}
+    again = run(tmp_path / "again", rack(), regions=str(first.folder / "config.yaml"), **settings)
+    for name in ("rack_left", "rack_right"):
+        np.testing.assert_array_equal(poses(again, name), poses(first, name))
+    for regions, said in (
+        (None, "has the boxes of several regions"),
+        ({"left": LEFT, "other": RIGHT}, "regions.other: .* has no boxes of it"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            run(tmp_path / "refused", rack(), regions=regions, **settings)
+    boxes = first.folder / "rack_left_bbox.csv"
+    with pytest.raises(ConfigError, match="has the boxes of one animal"):
+        run(tmp_path / "refused", rack(), regions={"left": LEFT, "right": RIGHT}, schedule=str(boxes))
+
+
+def info(width: int = 320, height: int = 96) -> SourceInfo:
+    return SourceInfo("rack", width, height, 30.0, None)
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        ({"a": LEFT, "b": {"rectangle_px": [150, 0, 100, 96]}}, r"regions.a and regions.b overlap by 960 pixels"),
+        ({"a": {"rectangle_px": [300, 0, 100, 90]}}, r"regions.a: its corner \(400, 0\) is outside of the frame"),
+        ({"a": {"rectangle_px": [0, 0, 20, 90]}}, r"regions.a: got 20x90 pixels, expected at least 32x32"),
+        ({"a": {"polygon_px": [[0, 0], [90, 90], [90, 0], [0, 90]]}}, r"regions.a: the polygon crosses itself"),
+    ],
+)
+def test_regions_that_cannot_be_are_refused_in_one_line(regions: dict[str, Any], said: str) -> None:
+    shapes = {name: RegionShape.model_validate(shape) for name, shape in regions.items()}
+    with pytest.raises(ConfigError, match=said) as error:
+        make_regions(shapes, info())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"edge": "clamp"}, "edge is clamp"),
+        ({"record_crops": True}, "record_crops"),
+        ({"crop_size": 400}, "regions.left: got 160x96 pixels, expected sides of at least 200"),
+    ],
+)
+def test_settings_for_one_animal_are_refused(tmp_path: Path, chosen: dict[str, Any], said: str) -> None:
+    settings = make_settings(tmp_path, **{"regions": {"left": LEFT, "right": RIGHT}, **chosen})
+    with pytest.raises(ConfigError, match=said):
+        Pipeline(settings, lambda: Rack(*films())).start()
+    assert not list((tmp_path / "sessions").glob("*"))
+
+
+@given(st.floats(33, 57), st.floats(33, 57))
+def test_neighbours_that_share_a_side_share_no_pixel_and_leave_none_out(top: float, bottom: float) -> None:
+    left = make_region("left", [(0, 0), (top, 0), (bottom, 90), (0, 90)])
+    right = make_region("right", [(90, 0), (90, 90), (bottom, 90), (top, 0)])
+
+    def mask(region: Any) -> np.ndarray:
+        out = np.zeros((90, 90), int)
+        x, y, end_x, end_y = region.bounds.pixels()
+        out[y:end_y, x:end_x] = 1 if region.inside is None else region.inside
+        return out
+
+    assert (mask(left) + mask(right) == 1).all()
+
+
+def test_a_polygon_hides_what_is_beside_it() -> None:
+    image = np.full((90, 90, 3), 200, np.uint8)
+    region = make_region("half", [(0, 0), (80, 0), (0, 80)])
+    seen = region.shown(image, Box(0, 0, 90, 90))[0:90, 0:90]
+    assert seen[10, 10].tolist() == [200] * 3
+    assert not seen[60, 60].any()
+    assert np.array_equal(seen, np.asarray(region.shown(image, Box(0, 0, 90, 90))))
