@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from realtime_cropzoom.trigger.engine.events import (
     Action,
@@ -39,6 +40,7 @@ from realtime_cropzoom.trigger.rules.rules_change import RulesChange, compare_ru
 _LIVE = "live"
 _MAX_OLD_RUNS = 16
 _MAX_FIRINGS = 4096
+_MAX_REGIONS = 64
 _MAX_TIME_NS = 1 << 62
 """Maximum of a monotonic clock (ns)."""
 
@@ -75,7 +77,8 @@ class Engine:
             )
         self.ignored = 0
         """Number of events that were ignored."""
-        self._smoother = smoother
+        self._smoothers: dict[str | None, Smoother] = {} if smoother is None else {None: smoother}
+        """Filters by the region of the animal."""
         self._clock, self._hand_over = clock, hand_over
         self._given: deque[int] = deque()
         self._asked: list[int] = []
@@ -97,8 +100,10 @@ class Engine:
         self._reported_unseen = False
         self._run: str | None = None
         self._old_runs: deque[str] = deque(maxlen=_MAX_OLD_RUNS)
-        self._last = (-1, -1, 0)
-        """seq, captured_ns and segment of the last pose."""
+        self._last: dict[str | None, tuple[int, int]] = {}
+        """seq and captured_ns of the last pose of each region; None for the whole frame."""
+        self._segment = 0
+        """Segment of the last pose."""
 
     def _follow(self, rules: Rules) -> None:
         """Take over what ``rules`` and their runners say for all rules together."""
@@ -188,17 +193,18 @@ class Engine:
             self._make_safe(reason)
         self._fresh_ns = None
         self._reported_unseen = False
-        self._last = (-1, -1, self._last[2])
+        self._last.clear()
         self._old_runs.clear()
         self._forget()
 
     def _forget(self) -> None:
         for runner in self._runners:
             runner.reset()
-        for track in self._tracks:
-            track.reset()
-        if self._smoother is not None:
-            self._smoother.reset()
+        for tracks in self._tracks.values():
+            for track in tracks:
+                track.reset()
+        for smoother in self._smoothers.values():
+            smoother.reset()
 
     def _make_safe(self, reason: str) -> None:
         for runner in self._runners:
@@ -218,7 +224,8 @@ class Engine:
         elif isinstance(event, EndEvent):
             self._lose_stream(f"the run has ended: {event.reason}")
         elif isinstance(event, HelloEvent):
-            for line in self._rules.unknown_keypoints(event.keypoint_names):
+            unknown = self._rules.unknown_keypoints(event.keypoint_names)
+            for line in (*unknown, *self._rules.unfit_regions(event.regions)):
                 self._decide(Verdict.REFUSED, "", line, ())
 
     def _is_ours(self, event: PublisherEvent) -> bool:
@@ -232,10 +239,11 @@ class Engine:
             self._lose_stream("the publisher has begun a new run")
             self._old_runs.append(before)
         self._run = event.run
-        self._last = (-1, -1, 0)
+        self._last.clear()
+        self._segment = 0
 
     def _take_pose(self, event: PoseEvent) -> None:
-        seq, captured_ns, segment = self._last
+        seq, captured_ns = self._last.get(event.region, (-1, -1))
         at_ns = event.captured_ns
         if event.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _MAX_TIME_NS:
             self.ignored += 1
@@ -247,9 +255,10 @@ class Engine:
             self._report_once("from the future: the clocks disagree")
             return
         unusable = None if event.stream == _LIVE else f"the stream is {event.stream}"
-        if event.segment != segment and self._fresh_ns is not None:
+        if event.segment != self._segment and self._fresh_ns is not None:
             self._lose_stream("the source broke off and came back")
-        self._last = (event.seq, at_ns, event.segment)
+        self._segment = event.segment
+        self._remember(event)
         if unusable or self._age_ms > self._max_age_ms:
             if self._fresh_ns is None:
                 self._report_once(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
@@ -259,6 +268,12 @@ class Engine:
             self._reported_unseen = False
         self._judge(event, unusable)
 
+    def _remember(self, event: PoseEvent) -> None:
+        """Keep the number of the last pose of each region; names from the wire do not fill the memory."""
+        if event.region not in self._last and len(self._last) >= _MAX_REGIONS:
+            del self._last[next(iter(self._last))]
+        self._last[event.region] = (event.seq, event.captured_ns)
+
     def _report_once(self, reason: str) -> None:
         """Report why no rule sees poses, once until a fresh pose comes."""
         if not self._reported_unseen:
@@ -266,7 +281,10 @@ class Engine:
             self._decide(Verdict.REFUSED, "", reason, ())
 
     def _judge(self, event: PoseEvent, unusable: str | None) -> None:
+        """Let the rules of its region see a pose. Those of other regions never do."""
         assert self._age_ms is not None
+        if event.region not in self._tracks:  # no rule watches it
+            return
         self._samples += 1
         sample = PoseSample(
             self._samples,
@@ -278,15 +296,24 @@ class Engine:
         )
         if event.plausible is False:
             sample.implausible = event.doubt or "unknown"
-        if self._smoother is not None:
-            sample.moving = self._smoother.update(event.captured_ns, event.keypoints)
+        if (smoother := self._smoother_of(event.region)) is not None:
+            sample.moving = smoother.update(event.captured_ns, event.keypoints)
             if self._rules.predict:
                 sample.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
-        for track in self._tracks:
+        for track in self._tracks[event.region]:
             track.feed(sample)
         for runner in self._runners:
+            if runner.parameters.region != event.region:
+                continue
             if outcomes := runner.step(sample, self._now_ns, unusable, self._read_clock):
                 self._decide_all(runner, outcomes)
+
+    def _smoother_of(self, region: str | None) -> Smoother | None:
+        """Return the filter of the animal of a region; None if the rules name no filter."""
+        first = self._smoothers.get(None)
+        if first is not None and region not in self._smoothers:
+            self._smoothers[region] = first.another()
+        return self._smoothers.get(region)
 
     def _execute(self, command: Command) -> None:
         if command.order is Order.STOP:
@@ -394,7 +421,7 @@ class Engine:
         fresh_until_ns: int | None = None,
     ) -> int:
         pose = self._pose
-        known = {} if pose is None else {"run": pose.run, "camera": pose.camera, "seq": pose.seq, "frame": pose.frame}
+        known = {} if pose is None else _pose_fields(pose)
         times = (None, None) if pose is None else (pose.captured_ns, pose.published_ns)
         decision = Decision(
             number=self._number,
@@ -407,7 +434,7 @@ class Engine:
             published_ns=times[1],
             age_ms=self._age_ms,
             fresh_until_ns=fresh_until_ns,
-            **known,  # type: ignore[arg-type]
+            **known,
         )
         if self._hand_over is not None:
             self._hand_over(decision)
@@ -418,6 +445,11 @@ class Engine:
         self._number += 1
         self._decisions.append(decision)
         return decision.number
+
+
+def _pose_fields(pose: PoseEvent) -> dict[str, Any]:
+    """Return the fields of a decision that say of which pose it is."""
+    return {name: getattr(pose, name) for name in ("run", "camera", "seq", "frame", "region")}
 
 
 def _why_retired(name: str, change: RulesChange) -> str:

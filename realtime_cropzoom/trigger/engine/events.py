@@ -102,6 +102,8 @@ class PoseEvent(_FromPublisher, frozen=True, tag="pose", kw_only=True):
     """None: not judged."""
     doubt: str | None = None
     """What contradicts the pose, in a word."""
+    region: str | None = None
+    """The region of the frame in which the animal is; None in a run without regions."""
 
 
 class StreamEvent(_FromPublisher, frozen=True, tag="status", kw_only=True):
@@ -115,6 +117,8 @@ class HelloEvent(_FromPublisher, frozen=True, tag="hello", kw_only=True):
     """The hello message of the publisher, which describes the run, arrived."""
 
     keypoint_names: list[str]
+    regions: list[str] = []
+    """Names of the regions of the run."""
 
 
 class EndEvent(_FromPublisher, frozen=True, tag="end", kw_only=True):
@@ -199,6 +203,8 @@ class Decision:
     """``now_ns`` less ``captured_ns``, with the clocks' uncertainty added."""
     fresh_until_ns: int | None = field(default=None, compare=False)
     """Time (ns) from which its pose is too old to switch an output on; None if there is no pose."""
+    region: str | None = None
+    """The region of the pose: it says which files of the run have it. None without regions."""
 
 
 class Outcome(enum.Enum):

@@ -43,6 +43,10 @@ class FilterSmoother:
         """Clear the state."""
         self._filter.reset()
 
+    def another(self) -> FilterSmoother:
+        """Return a new one of the same kind, for another animal."""
+        return FilterSmoother(self._name)
+
 
 def build_smoother(rules: Rules) -> FilterSmoother | None:
     """Return the filter that the rules request; None if they request none."""

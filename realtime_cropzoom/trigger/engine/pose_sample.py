@@ -46,6 +46,10 @@ class Smoother(Protocol):
         """Clear the state, because the next frame is unrelated to earlier ones."""
         ...
 
+    def another(self) -> Smoother:
+        """Return a new one of the same kind, for another animal."""
+        ...
+
 
 @dataclass(slots=True)
 class PoseSample:

@@ -64,6 +64,8 @@ class RuleParameters:
     states: frozenset[str]
     bridge_ns: int
     refuses_implausible: bool = True
+    region: str | None = None
+    """The region whose animal the rule watches; None for the one in the whole frame."""
 
     @property
     def pulse_ns(self) -> int | None:

@@ -34,8 +34,8 @@ class RuleSet:
         self.session = RateBudget("session", rules.limits.max_fired, rules.limits.max_on_s)
         """Budget that all rules share."""
         self.runners: list[RuleRunner] = []
-        self.tracks: list[Track] = []
-        """Trajectories to feed with each pose before the rules are evaluated."""
+        self.tracks: dict[str | None, list[Track]] = {}
+        """Trajectories to feed with each pose of a region before the rules are evaluated, by the region."""
         self._limits: dict[str, FiringLimits] = {}
         """Limits by the name of the rule, also of rules that were removed."""
         self._tracks_of: dict[str, list[Track]] = {}
@@ -45,14 +45,21 @@ class RuleSet:
     def replace(self, rules: Rules, kept: Collection[str]) -> None:
         """Replace all rules but those named in ``kept``. The new ones are disarmed."""
         old = {runner.name: runner for runner in self.runners}
-        compiler = Compiler(rules, self._arena)
+        regions = {name: rules.region_of(name) for name in rules.rules}
+        # One for each region: what rules share is about one animal.
+        compilers = {region: Compiler(rules, self._arena) for region in regions.values()}
         self.runners = [
-            old[name] if name in kept else self._build(compiler, rules, name, rule)
+            old[name] if name in kept else self._build(compilers[regions[name]], rules, name, rule)
             for name, rule in rules.rules.items()
         ]
-        self._tracks_of = {name: self._tracks_of[name] if name in kept else compiler.tracks for name in rules.rules}
-        compiled = {id(tracks): tracks for tracks in self._tracks_of.values()}
-        self.tracks = [track for tracks in compiled.values() for track in tracks]
+        self._tracks_of = {
+            name: self._tracks_of[name] if name in kept else compilers[region].tracks
+            for name, region in regions.items()
+        }
+        self.tracks = {}
+        for region in compilers:
+            compiled = {id(tracks): tracks for name, tracks in self._tracks_of.items() if regions[name] == region}
+            self.tracks[region] = [track for tracks in compiled.values() for track in tracks]
         self.session.set_limits(rules.limits.max_fired, rules.limits.max_on_s)
 
     def _build(self, compiler: Compiler, rules: Rules, name: str, rule: Rule) -> RuleRunner:
@@ -67,6 +74,7 @@ class RuleSet:
             states=frozenset(rule.states or rules.states),
             bridge_ns=round(rules.bridge_ms * 1e6),
             refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
+            region=rules.region_of(name),
         )
         condition = compiler.condition(rule.when, rule)
         return RuleRunner(name, condition, parameters, self._build_limits(rules, name, rule), self.session)

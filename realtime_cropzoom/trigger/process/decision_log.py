@@ -12,8 +12,10 @@ from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision
 
 COLUMNS = (
     *("number", "verdict", "rule", "reason", "actions", "now_ns", "run", "camera", "seq", "frame"),
-    *("captured_ns", "published_ns", "age_ms"),
+    *("captured_ns", "published_ns", "age_ms", "region"),
 )
+_BEFORE_REGIONS = COLUMNS[:-1]
+"""Columns of logs from before runs had regions."""
 
 
 def decision_row(decision: Decision) -> str:
@@ -37,7 +39,7 @@ def read_decisions(path: Path) -> list[Decision]:
     """
     try:
         rows = Records(path, complete_only=True)
-        if rows.columns != COLUMNS:
+        if rows.columns not in (COLUMNS, _BEFORE_REGIONS):
             raise DataError(f"{path} is not a log of decisions; expected the columns {', '.join(COLUMNS)}")
         return [_decision(row) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
@@ -106,4 +108,5 @@ def _decision(row: dict[str, str]) -> Decision:
         captured_ns=whole("captured_ns"),
         published_ns=whole("published_ns"),
         age_ms=float(row["age_ms"]) if row["age_ms"] else None,
+        region=row.get("region") or None,
     )

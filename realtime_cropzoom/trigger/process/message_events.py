@@ -31,9 +31,10 @@ def event_from_message(message: StreamMessage, at_ns: int, uncertainty_ns: int =
             keypoints=message.keypoints,
             plausible=message.plausible,
             doubt=message.doubt,
+            region=message.region,
         )
     if isinstance(message, StatusMessage):
         return StreamEvent(*head, stream=message.stream)
     if isinstance(message, HelloMessage):
-        return HelloEvent(*head, keypoint_names=message.keypoint_names)
+        return HelloEvent(*head, keypoint_names=message.keypoint_names, regions=list(message.regions))
     return EndEvent(*head, reason=message.reason)

@@ -442,7 +442,7 @@ class TriggerProcess:
             ConfigError: if the rules do not fit the stream.
             StageError: if the publisher has another clock now.
         """
-        self.rules.check_stream(hello.keypoint_names, hello.fps)
+        self.rules.check_stream(hello.keypoint_names, hello.fps, hello.regions)
         if self._clock not in (None, hello.clock):
             raise StageError(
                 "the poses come from a machine with another clock now (it was restarted, or is another machine): "
@@ -507,7 +507,7 @@ class TriggerProcess:
         if self._sync_settings is not None:
             _check_sync_line(rules, self._sync_settings.output)
         if self._hello is not None:
-            rules.check_stream(self._hello.keypoint_names, self._hello.fps)
+            rules.check_stream(self._hello.keypoint_names, self._hello.fps, self._hello.regions)
         elif self.last is not None:
             rules.check_stream(list(self.last.keypoints), None)
         RuleSet(rules, self._seed, self._calibration)  # what can be built here can be built in the rule loop

@@ -109,6 +109,7 @@ def _pose_event(tables: SessionTables, frame: int, moment: _Moment, run: str, ca
         keypoints=dict(zip(tables.keypoint_names, points, strict=True)),
         plausible=moment.plausible == "yes" if moment.plausible else None,
         doubt=None if moment.plausible in ("", "yes") else moment.plausible,
+        region=tables.session.region,
     )
 
 

@@ -101,7 +101,8 @@ def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: flo
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld | NewRules))
         return ReplayReport(list(replay(engine, _checked(events, rules))), None)
     tables = read_session(path, fps=fps)
-    rules.check_stream(tables.keypoint_names, _rate(tables))
+    regions = tables.session.regions if tables.session.live else None
+    rules.check_stream(tables.keypoint_names, _rate(tables), regions)
     return ReplayReport(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)
 
 

@@ -23,6 +23,19 @@ def draw_by_hand(image: UInt8) -> str:
     Raises:
         ConfigError: if no window can be opened, or the polygon is not a zone.
     """
+    return zone_line(draw_corners(image))
+
+
+def draw_corners(image: UInt8, others: Sequence[Sequence[tuple[float, float]]] = ()) -> Sequence[tuple[float, float]]:
+    """Show a frame, let the user draw a polygon on it, and return its corners (pixels); none if nothing was drawn.
+
+    Args:
+        image: The frame, RGB.
+        others: Polygons that are there already, and are shown.
+
+    Raises:
+        ConfigError: if no window can be opened.
+    """
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(num="cropzoom zones")
@@ -31,10 +44,12 @@ def draw_by_hand(image: UInt8) -> str:
             "no window can be opened here: write the corners into the rules file, and see them with "
             "'cropzoom zones RULES FRAME'"
         )
+    for corners in others:
+        axes.fill(*zip(*corners, strict=True), facecolor="none", edgecolor="#d55e00", linewidth=2)
     selector = show(axes, image)
     pyplot.show()
     pyplot.close(figure)
-    return zone_line(selector.verts)
+    return list(selector.verts)
 
 
 def show(axes: Axes, image: UInt8) -> PolygonSelector:

@@ -40,6 +40,7 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
+RegionName = Annotated[str, Field(min_length=1, max_length=40)]
 Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
 OnSeconds = Annotated[float, Field(gt=0, le=604_800)]
@@ -134,6 +135,8 @@ class Rule(Strict):
     min_likelihood: Probability | None = None
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] | None = None
     implausible: Literal["refuse", "allow"] | None = None
+    region: RegionName | None = None
+    """The region whose animal the rule watches; it sees no other. None in a run without regions."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Rule:
@@ -171,6 +174,8 @@ class Rules(Strict):
     states: Annotated[tuple[StateName, ...], Field(min_length=1)] = ("tracking",)
     implausible: Literal["refuse", "allow"] = "refuse"
     """Whether rules refuse a pose that the tracker calls implausible."""
+    region: RegionName | None = None
+    """The region of the rules that name none themselves."""
     bridge_ms: Window = 100.0
     """Maximum gap (ms of capture time) without a known value. A longer one resets durations and sides."""
     hold_max_age_ms: Window = 100.0
@@ -193,17 +198,38 @@ class Rules(Strict):
             if name not in names
         ]
 
-    def check_stream(self, names: Sequence[str], fps: float | None) -> None:
+    def region_of(self, rule: str) -> str | None:
+        """Return the region whose animal a rule watches; None for the one in the whole frame."""
+        return self.rules[rule].region or self.region
+
+    def unfit_regions(self, regions: Collection[str]) -> list[str]:
+        """Return a line for each rule that does not name one of the regions of a run; ``regions`` may be empty."""
+        lines = []
+        for rule in self.rules:
+            region = self.region_of(rule)
+            if region is None and regions:
+                lines.append(
+                    f"rules.{rule}: names no region, but the run has {listed(regions)}; give the rule one, as "
+                    f"region: {next(iter(regions))}"
+                )
+            elif region is not None and not regions:
+                lines.append(f"rules.{rule}: names the region {shorten(region)}, but the run has none; leave it out")
+            elif region is not None and region not in regions:
+                lines.append(f"rules.{rule}: no region {_not_found(region, regions)}")
+        return lines
+
+    def check_stream(self, names: Sequence[str], fps: float | None, regions: Collection[str] | None = None) -> None:
         """Check the rules against a stream.
 
         Args:
             names: Keypoints of the model.
             fps: Frame rate (frames per second); None if unknown.
+            regions: Regions of the run; None if unknown.
 
         Raises:
             ConfigError: one line for each thing that is wrong.
         """
-        problems = self.unknown_keypoints(names)
+        problems = [*self.unknown_keypoints(names), *(() if regions is None else self.unfit_regions(regions))]
         if fps is not None and fps > 0 and 1000 / fps >= self.bridge_ms:
             problems.append(
                 f"bridge_ms is {self.bridge_ms:g}, but poses are {1000 / fps:.0f} ms apart, "

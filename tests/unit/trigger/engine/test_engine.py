@@ -698,3 +698,86 @@ def test_no_message_that_decodes_stops_the_engine() -> None:
         )
         engine.take(good)
         assert engine.live
+
+
+def in_region(frame: int, region: str | None, x: float, *, segment: int = 0) -> PoseEvent:
+    """A pose of the animal in a region, whose numbers are its own."""
+    message = pose(frame, frame * 10.0, {"snout": (x, 240.0, 0.9)}, segment=segment)
+    return received(msgspec.structs.replace(message, region=region))
+
+
+TWO_BOXES = f"""
+one: {{when: {INSIDE}, fire: laser, pulse_ms: 10, region: box1}}
+two: {{when: {INSIDE}, fire: marks, pulse_ms: 10, region: box2}}
+"""
+
+
+def decided(engine: Engine, *events: Event) -> list[tuple[str, str | None, int | None]]:
+    found = [decision for event in events for decision in engine.take(event)]
+    return [(d.rule, d.region, d.frame) for d in found if d.verdict is Verdict.FIRED]
+
+
+def test_a_rule_sees_the_animal_of_its_region_and_no_other() -> None:
+    engine = Engine(rules(TWO_BOXES), 1)
+    engine.take(order("arm"))
+    events = [
+        in_region(frame, region, IN if frame == at else OUT)
+        for frame in range(8)
+        for region, at in (("box1", 3), ("box2", 5), ("box3", 1), (None, 2))
+    ]
+    assert decided(engine, *events) == [("one", "box1", 3), ("two", "box2", 5)]
+    assert engine.ignored == 0, "each region has numbers of its own"
+
+
+@pytest.mark.parametrize("settings", [{}, {"filter": "one_euro"}])
+def test_speeds_of_two_animals_are_not_mixed(settings: dict[str, Any]) -> None:
+    """Two animals that stand still, far apart: a speed from one to the other would be large."""
+    text = (
+        "{a: {when: W, fire: laser, pulse_ms: 10, region: box1}, b: {when: W, fire: marks, pulse_ms: 10, region: box2}}"
+    )
+    built = rules(text.replace("W", "{speed_px_per_s: snout, above: 50, over_ms: 30}"), **settings)
+    engine = Engine(built, 1, smoother=build_smoother(built))
+    engine.take(order("arm"))
+    events = [in_region(f, region, x) for f in range(30) for region, x in (("box1", 10.0), ("box2", 600.0))]
+    assert decided(engine, *events) == []
+    assert [rule for rule, _, _ in decided(engine, *(in_region(f, "box2", 600.0 + 5 * f) for f in range(30, 40)))] == [
+        "b"
+    ]
+
+
+def test_the_source_of_all_regions_breaks_off_once() -> None:
+    engine = Engine(rules(TWO_BOXES), 1)
+    engine.take(order("arm"))
+    before = [in_region(f, region, OUT) for f in range(3) for region in ("box1", "box2")]
+    after = [in_region(f, region, OUT, segment=1) for f in range(3, 6) for region in ("box1", "box2")]
+    found = [decision for event in (*before, *after) for decision in engine.take(event)]
+    assert [d.reason for d in found if d.verdict is Verdict.SAFE] == ["the source broke off and came back"]
+
+
+def test_a_file_may_name_the_region_of_all_its_rules() -> None:
+    built = rules(TWO_BOXES.replace(", region: box2", ""), region="box3")
+    assert [built.region_of(name) for name in built.rules] == ["box1", "box3"]
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        (["box1", "box2"], []),
+        (["box1"], ["rules.two: no region 'box2'; there are box1. Did you mean 'box1'?"]),
+        ([], ["rules.one: names the region 'box1', but the run has none; leave it out"]),
+    ],
+)
+def test_regions_that_the_run_does_not_have_are_named(regions: list[str], said: list[str]) -> None:
+    assert rules(TWO_BOXES).unfit_regions(regions)[: len(said)] == said
+    assert bool(rules(TWO_BOXES).unfit_regions(regions)) == bool(said)
+
+
+def test_a_rule_without_a_region_is_refused_where_there_are_several() -> None:
+    built = one_rule(INSIDE)
+    assert built.unfit_regions([]) == []
+    assert built.unfit_regions(["box1", "box2"]) == [
+        "rules.r: names no region, but the run has box1, box2; give the rule one, as region: box1"
+    ]
+    engine = Engine(built, 1)
+    engine.take(order("arm"))
+    assert decided(engine, *(in_region(f, "box1", IN) for f in range(5))) == []
