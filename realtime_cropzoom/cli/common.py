@@ -30,10 +30,10 @@ def say_next(*words: object) -> None:
 
 def say_draw(folder: Path, source: str | None) -> None:
     """Print the command that draws a session: its frames, or its coordinates over time if there is no video."""
-    from realtime_cropzoom.sessions.files import Session, find_video
+    from realtime_cropzoom.sessions.files import Session, find_video, region_files
 
     try:
-        has_frames = find_video(source, Session.open(folder).poses) is not None
+        has_frames = find_video(source, Session.open(next(iter(region_files(folder)), folder)).poses) is not None
     except DataError:  # the run wrote no pose
         return
     say_next("draw", folder, *(() if has_frames else ("--traces",)))

@@ -19,6 +19,7 @@ def register(commands: Any) -> None:
     listen.add_argument("endpoint", nargs="?", default="tcp://127.0.0.1:5660", metavar="ENDPOINT",
                         help="endpoint that the run prints at its start (default: tcp://127.0.0.1:5660)")  # fmt: skip
     listen.add_argument("--camera", help="show only this camera")
+    listen.add_argument("--region", help="show only this region, of a run with several")
     listen.add_argument("--keys", type=a_path, metavar="FILE", help="key file of this client, made by 'cropzoom keys'")
     listen.add_argument("--follow", action="store_true", help="wait for the next run when a run ends")
     listen.add_argument("--json", action="store_true", help="print only a summary at the end, as JSON")
@@ -31,6 +32,7 @@ def _listen(arguments: argparse.Namespace) -> int:
     listen(
         arguments.endpoint,
         camera=arguments.camera,
+        region=arguments.region,
         follow=arguments.follow,
         as_json=arguments.json,
         keys=arguments.keys,

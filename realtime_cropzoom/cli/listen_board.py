@@ -40,6 +40,8 @@ class Listener:
         self.latency = Histogram()
         self.rate = Rate()
         self.newest: PoseMessage | None = None
+        self._regions: dict[str, PoseMessage] = {}
+        """Newest pose of each region; empty without regions."""
         self._newest_ns = 0
         self.end: EndMessage | None = None
         self._began_ns = now_ns()
@@ -56,6 +58,8 @@ class Listener:
         if self.first_frame is None:
             self.first_frame = message.frame
         self.newest, self._newest_ns = message, received_ns
+        if message.region is not None:
+            self._regions[message.region] = message
         self.implausible += message.plausible is False
         if math.isfinite(age_ms):
             self.latency.add(age_ms)
@@ -96,14 +100,16 @@ class Listener:
         if subscriber.stream == SILENT and now_ns() - self._newest_ns > SILENT_AFTER_NS:
             return textwrap.wrap(self._silence(message), columns - 1)
         head = [
-            f"{message.camera}  frame {message.frame}",
-            message.state if subscriber.stream == "live" else subscriber.stream,
+            f"{_place(message, one=len(self._regions) < 2)}  frame {message.frame}",
+            self._state(message) if subscriber.stream == "live" else subscriber.stream,
             "publishing is paused" if subscriber.last_status and not subscriber.last_status.publishing else "",
-            "" if message.doubt is None else f"implausible: {message.doubt}",
+            "" if message.doubt is None or len(self._regions) > 1 else f"implausible: {message.doubt}",
             f"{self.rate.per_second(now_ns()):.0f} poses/s",
             "" if subscriber.stream == ENDED else self._age(subscriber, message),
             *_losses(subscriber),
         ]
+        if len(self._regions) > 1:
+            return [fit([part for part in head if part], columns), *self._region_lines(columns)]
         more = [
             f"  captured → received {self._latency()}",
             "no box" if message.box is None else f"box age {message.box.age_ms:.0f} ms",
@@ -116,6 +122,23 @@ class Listener:
                 for name, values in message.keypoints.items()
             ),
         ]
+
+    def _state(self, message: PoseMessage) -> str:
+        """Return the state of the animal; of several regions, how many animals are tracked."""
+        if len(self._regions) < 2:
+            return message.state
+        tracked = sum(pose.state == "tracking" for pose in self._regions.values())
+        return f"tracking {tracked} of {len(self._regions)}"
+
+    def _region_lines(self, columns: int) -> list[str]:
+        """Return a line for each region: state, age of the box, and the first keypoint."""
+        lines = []
+        for region, pose in self._regions.items():
+            name, point = next(iter(pose.keypoints.items()), ("", (None, None, None)))
+            state = pose.state if pose.doubt is None else f"{pose.state} ({pose.doubt})"
+            box = "no box" if pose.box is None else f"box age {pose.box.age_ms:.0f} ms"
+            lines.append(fit([f"  {region:>12}  {state}", box, f"{quoted(name)} {_keypoint(*point)[0]}"], columns))
+        return lines
 
     def line(self, subscriber: SubscriberBase) -> str:
         """Return the display without its keypoints, as one line for a log file."""
@@ -173,6 +196,7 @@ def listen(
     endpoint: str,
     *,
     camera: str | None,
+    region: str | None = None,
     follow: bool,
     as_json: bool,
     keys: Path | None = None,
@@ -183,6 +207,7 @@ def listen(
     Args:
         endpoint: Endpoint of the poses, or of the newest pose.
         camera: Show only this camera; None for the first one.
+        region: Show only this region; None for all.
         follow: Whether to wait for the next run.
         as_json: Whether to print only a summary, as JSON.
         keys: Key file of this client; None without keys.
@@ -194,7 +219,7 @@ def listen(
     out = sys.stdout if out is None else out
     listener = Listener(endpoint)
     stopped: KeyboardInterrupt | None = None
-    with Subscriber(endpoint, camera, keys=keys) as subscriber:
+    with Subscriber(endpoint, camera, keys=keys, region=region) as subscriber:
         try:
             _show_poses(listener, subscriber, out, follow=follow, as_json=as_json)
         except KeyboardInterrupt as interrupt:
@@ -228,6 +253,11 @@ def _show_poses(listener: Listener, subscriber: Subscriber, out: TextIO, *, foll
             next_ns = now_ns() + (_REFRESH_NS if live else _LINE_NS)
         if isinstance(message, EndMessage) and not follow:
             return
+
+
+def _place(message: PoseMessage, *, one: bool) -> str:
+    """Return the name of the camera, and of the region if there is one."""
+    return f"{message.camera}/{message.region}" if one and message.region is not None else message.camera
 
 
 def event_line(event: EventMessage) -> str:

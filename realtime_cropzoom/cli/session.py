@@ -79,16 +79,23 @@ def _draw(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.plots.traces import write_traces
     from realtime_cropzoom.plots.image_files import write_png
     from realtime_cropzoom.plots.session_pictures import contact_sheet
+    from realtime_cropzoom.sessions.files import region_files
     from realtime_cropzoom.sessions.table import read_session
 
     session, name = arguments.session, "traces.png" if arguments.traces else "frames.png"
     check_free(arguments.out, overwrite=arguments.overwrite)
     path = arguments.out or (session / name if session.is_dir() else session.with_name(f"{session.stem}_{name}"))
-    tables = read_session(session)
+    regions = region_files(session) if session.is_dir() else []
+    if regions and arguments.traces:
+        for poses in regions:
+            write_traces(traces := poses.with_name(f"{poses.stem}_traces.png"), read_session(poses))
+            print(traces)
+        return 0
+    tables, *beside = [read_session(poses) for poses in regions or [session]]
     if arguments.traces:
         write_traces(path, tables)
     else:
-        write_png(path, contact_sheet(tables, arguments.frames, source=arguments.source))
+        write_png(path, contact_sheet(tables, arguments.frames, source=arguments.source, beside=beside))
     print(path)
     say_next(*(("convert", session, "--to", "csv") if arguments.traces else ("draw", session, "--traces")))
     return 0

@@ -37,6 +37,7 @@ class AsyncSubscriber(SubscriberBase):
         *,
         follow: bool = False,
         keys: str | Path | None = None,
+        region: str | None = None,
     ) -> None:
         """Connect to an endpoint, with the arguments of ``Subscriber``.
 
@@ -46,7 +47,7 @@ class AsyncSubscriber(SubscriberBase):
         check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
         self._socket = new_socket(zmq.asyncio.Context.shadow(context), zmq.SUB, endpoint)
-        super().__init__(context, self._socket, endpoint, camera, keys)
+        super().__init__(context, self._socket, endpoint, camera, keys, region)
         self._follow = follow
         self._poller = zmq.asyncio.Poller()
         for socket in (self._socket, self._handshake.events):

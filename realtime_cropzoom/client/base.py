@@ -47,6 +47,7 @@ class SubscriberBase:
         endpoint: str,
         camera: str | None,
         keys: str | Path | None,
+        region: str | None = None,
     ) -> None:
         """Connect ``socket``, the only socket of ``context``.
 
@@ -59,7 +60,9 @@ class SubscriberBase:
         self._handshake = HandshakeMonitor(context, socket, endpoint, with_keys=keys is not None)
         self.camera = camera
         """The only camera whose messages are received; None for all cameras."""
-        self._tracker = MessageTracker(camera)
+        self.region = region
+        """The only region whose poses are received; None for all regions."""
+        self._tracker = MessageTracker(camera, region)
         self._rates: dict[str, PoseRate] = {}
         self._last: PoseMessage | None = None
         """The newest pose."""
@@ -213,6 +216,7 @@ class SubscriberBase:
     def _take(self, parts: list[bytes]) -> Message | None:
         message = self._tracker.take_parts(parts, now_ns())
         if isinstance(message, HelloMessage):
+            self._check_region(message)
             self._clocks.follow(message)
             self._rate(message.camera).nominal_fps = message.fps
         elif isinstance(message, PoseMessage):
@@ -221,6 +225,15 @@ class SubscriberBase:
             if last is None or message.run != last.run or message.time.captured_ns >= last.time.captured_ns:
                 self._last, self._last_is_new = message, True
         return message
+
+    def _check_region(self, hello: HelloMessage) -> None:
+        """Raise ConfigError if a run has no such region: none of its poses would ever arrive."""
+        if self.region is None or self.region in hello.regions:
+            return
+        there = f"it has {', '.join(hello.regions)}" if hello.regions else "it has none"
+        raise ConfigError(
+            f"region {self.region}: the run of {hello.camera} has no such region; {there}. Give one that it has"
+        )
 
     def _rate(self, camera: str) -> PoseRate:
         if camera not in self._rates and len(self._rates) >= _MAX_CAMERAS:
@@ -242,6 +255,11 @@ class SubscriberBase:
         pose = self._last
         if pose is None:
             return None
+        if pose.region is not None and self.region is None:
+            raise ConfigError(
+                f"newest(): the poses of {pose.camera} are of several regions, such as {pose.region}; expected one "
+                f"region. Give it: Subscriber(…, region={pose.region!r})"
+            )
         limit_ms = self.default_max_age_ms(pose.camera) if max_age_ms is None else max_age_ms
         if max_age_ms is not None:
             self._warn_if_short(pose.camera, max_age_ms)

@@ -37,6 +37,8 @@ _MAX_CAMERAS = 64
 """Maximum number of cameras that are kept. Together with ``_MAX_RUNS`` it bounds the memory use."""
 _MAX_RUNS = 16
 """Maximum number of runs that are kept for each camera."""
+_MAX_REGIONS = 64
+"""Maximum number of regions that are kept for each run."""
 _MAX_GAP = 10_000
 """Maximum gap in ``seq`` at any time. A larger one needs time, at most ``_MAX_POSES_PER_S``."""
 _MAX_POSES_PER_S = 100_000
@@ -51,16 +53,19 @@ class _Camera:
     """The last messages of one camera."""
 
     hello: HelloMessage | None = None
-    runs: dict[str, PoseMessage | None] = field(default_factory=dict)
-    """Run id → last pose of the run (None before the first), in the order in which the runs were first seen."""
+    runs: dict[str, dict[str | None, PoseMessage]] = field(default_factory=dict)
+    """Run id → last pose of each region (None for the whole frame), in the order in which the runs were first seen."""
 
 
 class MessageTracker:
-    """Tracks the messages of one camera or of all cameras."""
+    """Tracks the messages of one camera or of all cameras, of one region or of all regions."""
 
-    def __init__(self, camera: str | None = None) -> None:
-        """Drop the messages of cameras other than ``camera``; None keeps all cameras."""
-        self._only = camera
+    def __init__(self, camera: str | None = None, region: str | None = None) -> None:
+        """Drop the messages of cameras other than ``camera`` and the poses of other regions than ``region``.
+
+        None keeps all.
+        """
+        self._only, self._region = camera, region
         self._cameras: dict[str, _Camera] = {}
         self._stream: str | None = None
         self._received_ns: int | None = None
@@ -122,6 +127,8 @@ class MessageTracker:
         if message is not None and self._only not in (None, message.camera):
             _get_or_add(self.others, message.camera, None, _MAX_CAMERAS)
             return None
+        if isinstance(message, PoseMessage) and self._region not in (None, message.region):
+            return None
         if message is None or not self._keep(message):
             self.malformed += 1
             return None
@@ -149,11 +156,13 @@ class MessageTracker:
         camera = _get_or_add(self._cameras, message.camera, _Camera(), _MAX_CAMERAS)
         if message.run not in camera.runs:
             self.restarts += bool(camera.runs)
-            _get_or_add(camera.runs, message.run, None, _MAX_RUNS)
+            _get_or_add(camera.runs, message.run, dict[str | None, PoseMessage](), _MAX_RUNS)
         if isinstance(message, PoseMessage):
-            if not self._count_gap(camera.runs[message.run], message):
+            last = camera.runs[message.run]
+            if not self._count_gap(last.get(message.region), message):
                 return False
-            camera.runs[message.run] = message
+            _get_or_add(last, message.region, message, _MAX_REGIONS)
+            last[message.region] = message
             self._stream = message.stream
         elif isinstance(message, StatusMessage):
             self.last_status = message

@@ -47,6 +47,7 @@ class Subscriber(SubscriberBase):
         *,
         follow: bool = False,
         keys: str | Path | None = None,
+        region: str | None = None,
     ) -> None:
         """Connect to an endpoint. The publisher may start later, and the connection recovers when it restarts.
 
@@ -55,6 +56,7 @@ class Subscriber(SubscriberBase):
             camera: Receive only the messages of this camera. None receives all cameras.
             follow: When a run ends, continue to iterate with the next run.
             keys: The file that ``cropzoom keys`` made for this client. Needed only if the run uses keys.
+            region: Receive only the poses of this region, of a run with several. ``newest`` needs it there.
 
         Raises:
             ConfigError: if ``endpoint`` is not an endpoint, or the key file cannot be used.
@@ -62,7 +64,7 @@ class Subscriber(SubscriberBase):
         check_open_files(NEEDED_TO_LISTEN)  # ZeroMQ aborts the process if it cannot open a file
         context = zmq.Context()
         self._socket = new_socket(context, zmq.SUB, endpoint)
-        super().__init__(context, self._socket, endpoint, camera, keys)
+        super().__init__(context, self._socket, endpoint, camera, keys, region)
         self._follow = follow
         self._poller = zmq.Poller()
         for socket in (self._socket, self._handshake.events):
@@ -77,8 +79,8 @@ class Subscriber(SubscriberBase):
             timeout_s: Maximum time to wait (s). None waits without limit.
 
         Raises:
-            ConfigError: if the endpoint refuses this client, or has no keys although ``keys`` are given. No message
-                would ever arrive.
+            ConfigError: if the endpoint refuses this client, has no keys although ``keys`` are given, or has no such
+                region. No message would ever arrive.
         """
         deadline = math.inf if timeout_s is None else now_s() + timeout_s
         while ready := dict(self._poller.poll(ms_until(deadline))):
@@ -106,7 +108,7 @@ class Subscriber(SubscriberBase):
             the stream is not live.
 
         Raises:
-            ConfigError: as ``receive``.
+            ConfigError: as ``receive``; also if the run has several regions and ``region`` names none of them.
         """
         deadline = now_s() + timeout_s
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -36,14 +36,21 @@ MOST_FRAMES = 300
 _LEGEND_SCALE = 2.0
 
 
-def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, source: str | None = None) -> UInt8:
+def contact_sheet(
+    tables: SessionTables,
+    count: int = 6,
+    columns: int = 3,
+    source: str | None = None,
+    beside: Sequence[SessionTables] = (),
+) -> UInt8:
     """Draw frames of a session as one picture.
 
     Args:
-        tables: The session.
+        tables: The session; of a run with regions, that of one region.
         count: Number of frames, spread over the session.
         columns: Number of frames side by side.
         source: Its video; None for the one it was tracked from.
+        beside: The other regions of the run, to be drawn as well.
 
     Returns:
         The picture, (H, W, 3) RGB, with a legend below.
@@ -54,7 +61,7 @@ def contact_sheet(tables: SessionTables, count: int = 6, columns: int = 3, sourc
     videos = [_Footage.of(video, tables) for video in ([source] if source else all_footage(tables))]
     there = None if any(v.frames is None for v in videos) else {frame for v in videos for frame in v.frames or ()}
     wanted = _spread(tables, count, there)
-    panels = [panel for video in videos for panel in _draw_wanted(video, tables, wanted)]
+    panels = [panel for video in videos for panel in _draw_wanted(video, tables, wanted, beside)]
     if not panels:
         raise DataError("the session has no frame; there is nothing to draw")
     sheet = _tile(panels, columns)
@@ -74,7 +81,9 @@ class _Footage(NamedTuple):
         return cls(source, read_captured_frames(source) if is_recording_of(source, tables.path) else None)
 
 
-def _draw_wanted(video: _Footage, tables: SessionTables, wanted: Set[int]) -> list[UInt8]:
+def _draw_wanted(
+    video: _Footage, tables: SessionTables, wanted: Set[int], beside: Sequence[SessionTables]
+) -> list[UInt8]:
     """Return the panels of the frames of a video that are wanted."""
     left = len(wanted) if video.frames is None else len(wanted & set(video.frames))
     if not left:
@@ -86,7 +95,7 @@ def _draw_wanted(video: _Footage, tables: SessionTables, wanted: Set[int]) -> li
         for index, captured in zip(video.frames or itertools.count(), opened.frames(), strict=False):
             if index in wanted:
                 captured.copy_to(image)
-                panels.append(_small(draw_frame(image, tables, index)))
+                panels.append(_small(draw_frame(image, tables, index, beside)))
             if len(panels) == left:
                 break
     finally:
@@ -116,19 +125,31 @@ def footage(tables: SessionTables) -> str:
     return found
 
 
-def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
+def draw_frame(image: UInt8, tables: SessionTables, index: int, beside: Sequence[SessionTables] = ()) -> UInt8:
     """Draw one frame.
 
     Args:
         image: The frame, (H, W, 3) RGB.
         tables: Its session.
         index: Its index.
+        beside: The other regions of the run.
 
     Returns:
         The frame at twice its size, with box, keypoints, and the trail of the last 2 s.
     """
     size = (image.shape[1] * _SCALE, image.shape[0] * _SCALE)
     canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    for one in (tables, *beside):
+        if index < len(one.poses):
+            _draw_animal(canvas, one, index)
+    when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
+    state = f"   {tables.states[index]}" if tables.session.region is None else ""
+    draw_caption(canvas, f"{when}{state}", (18, canvas.shape[0] - 22), 0.9)
+    return np.asarray(canvas, np.uint8)
+
+
+def _draw_animal(canvas: Any, tables: SessionTables, index: int) -> None:
+    """Draw an animal in a frame: box, keypoints and trail, and its region with name and state."""
     colours = palette(len(tables.keypoint_names))
     since = _trail_start(tables.seconds, index)
     _draw_trail(canvas, tables.poses[since : index + 1, :, :2])
@@ -138,9 +159,11 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int) -> UInt8:
         if np.isfinite([x, y]).all():
             sure = bool(np.isnan(likelihood) or likelihood >= 0.5)
             draw_keypoint(canvas, _on_canvas(x, y), _RADIUS_PX, colour, sure=sure)
-    when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
-    draw_caption(canvas, f"{when}   {tables.states[index]}", (18, canvas.shape[0] - 22), 0.9)
-    return np.asarray(canvas, np.uint8)
+    if outline := tables.session.outline:
+        corners = np.array([_point(x - 0.5, y - 0.5) for x, y in outline], np.int32)
+        cv2.polylines(canvas, [corners], True, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
+        x, y = (round(_SCALE * min(values)) for values in zip(*outline, strict=True))
+        draw_caption(canvas, f"{tables.session.region} {tables.states[index]}", (x + 12, y + 40), 0.9)
 
 
 def _trail_start(seconds: Float64, index: int) -> int:

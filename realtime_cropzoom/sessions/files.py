@@ -6,9 +6,10 @@ next to it, without times; and a single prediction file of Lightning Pose or Dee
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +68,12 @@ class Session:
             raise DataError(f"there is no {poses}; expected a session folder or a file of poses (CSV)")
         others = {what: poses.with_name(f"{poses.stem}_{what}.csv") for what in ("bbox", "timing", "events")}
         boxes, timing, events = (other if other.is_file() else None for other in others.values())
-        return cls(poses, boxes, timing, tuple(recording_tables(poses)), events)
+        session = cls(poses, boxes, timing, tuple(recording_tables(poses)), events)
+        if events is not None or session.region is None:
+            return session
+        run = poses.with_name(f"{poses.stem.removesuffix(f'_{session.region}')}.csv")  # what all regions share
+        events = run.with_name(f"{run.stem}_events.csv")
+        return cls(poses, boxes, timing, tuple(recording_tables(run)), events if events.is_file() else None)
 
     @property
     def folder(self) -> Path:
@@ -104,6 +110,29 @@ class Session:
             return {}
         return summary
 
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the regions of the live run; empty if it had none."""
+        given = self.settings.get("regions")
+        return tuple(map(str, given)) if isinstance(given, dict) else ()
+
+    @property
+    def region(self) -> str | None:
+        """The region whose animal is in these files; None for the one in the whole frame."""
+        fitting = [name for name in self.regions if self.poses.stem.endswith(f"_{name}")]
+        return max(fitting, key=len, default=None)
+
+    @property
+    def outline(self) -> list[tuple[float, float]]:
+        """Corners of the region (frame pixels); empty without regions."""
+        if self.region is None:
+            return []
+        shape = self.settings["regions"][self.region]
+        if shape.get("rectangle_px"):
+            x, y, w, h = map(round, shape["rectangle_px"])
+            return [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+        return [(x, y) for x, y in shape["polygon_px"]]
+
     @cached_property
     def source(self) -> str | None:
         """Source of the frames, by the settings of the run or the note of the offline command; None if unknown."""
@@ -134,7 +163,13 @@ def _pose_file(folder: Path) -> Path:
     for suffix in ("_timing.csv", "_bbox.csv"):
         found = sorted(folder.glob(f"*{suffix}"))
         if len(found) > 1:
-            raise DataError(f"{folder} holds {len(found)} sessions; give the file of the poses of one, such as X.csv")
+            stems = [path.name.removesuffix(suffix) for path in found]
+            listed = ", ".join(stems[:_MAX_LISTED]) + (", …" if len(stems) > _MAX_LISTED else "")
+            what = "regions" if region_files(folder) else "sessions"
+            raise DataError(
+                f"{folder} holds {len(found)} {what}: {listed}. Give the file of the poses of one, such as "
+                f"{folder / f'{stems[0]}.csv'}"
+            )
         if found:
             return folder / f"{found[0].name.removesuffix(suffix)}.csv"
     if below := sorted({path.parent.name for path in folder.glob("*/*_timing.csv")}):
@@ -147,6 +182,24 @@ def _pose_file(folder: Path) -> Path:
     raise DataError(
         f"{folder} is not a session folder; expected one that cropzoom run has made, or a file of poses (CSV)"
     )
+
+
+def region_files(folder: Path) -> list[Path]:
+    """Return the pose file of each region that a run has left in its folder; empty for any other folder."""
+    try:
+        settings = read_yaml(folder / "config.yaml")
+    except ConfigError:
+        return []
+    regions = settings.get("regions") if isinstance(settings, dict) else None
+    if not isinstance(regions, dict):
+        return []
+    found = [_shortest(folder.glob(f"*_{glob.escape(str(name))}_timing.csv")) for name in regions]
+    return [path.with_name(f"{path.name.removesuffix('_timing.csv')}.csv") for path in found if path is not None]
+
+
+def _shortest(paths: Iterable[Path]) -> Path | None:
+    """Return the path with the shortest name: the name of a region may be the end of that of another one."""
+    return min(paths, key=lambda path: len(path.name), default=None)
 
 
 def frame_index(predictions: Predictions) -> pd.Index[int]:

@@ -103,7 +103,8 @@ def recording_tables(poses: Path) -> list[Path]:
     """
     own, timing = recording_table_path(poses), poses.with_name(f"{poses.stem}{_TIMING}")
     begins = {own: 0} if own.is_file() else {}
-    if list(poses.parent.glob(f"*{_TIMING}")) == [timing]:
+    timings = list(poses.parent.glob(f"*{_TIMING}"))
+    if timings == [timing] or not timing.is_file():  # without one of its own it is of a run with regions
         crops = poses.with_name(f"{poses.stem}{CROPS}{_TABLE}")
         for table in poses.parent.glob(f"*{_TABLE}"):
             with contextlib.suppress(DataError):  # another program's table

@@ -92,11 +92,23 @@ class OccupancyMap:
 class CameraView:
     """The newest run of one camera: what a page that joins now has to know."""
 
-    def __init__(self, camera: str, endpoint: str, hello: HelloMessage) -> None:
-        """Begin with the hello message of a run; ``camera`` is the unique name in the page."""
-        self.camera, self.endpoint = camera, endpoint
+    def __init__(self, camera: str, endpoint: str, hello: HelloMessage, region: str | None = None) -> None:
+        """Begin with the hello message of a run.
+
+        Args:
+            camera: The unique name in the page.
+            endpoint: The endpoint of the run.
+            hello: Its hello message.
+            region: The region whose animal this shows; None for the one in the whole frame.
+        """
+        self.camera, self.endpoint, self.region = camera, endpoint, region
         self.link = "connected"
         self._begin(hello)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this is the one of its run that shows events and takes orders: the first of several regions."""
+        return self.region is None or self.region == next(iter(self.hello.regions), None)
 
     def _begin(self, hello: HelloMessage) -> None:
         self.hello = hello
@@ -136,7 +148,7 @@ class CameraView:
     def take_status(self, status: StatusMessage, at_ns: int) -> None:
         """Take a heartbeat, received at ``at_ns`` (monotonic)."""
         self.status, self.stream, self.received_ns = status, status.stream, at_ns
-        self.state = status.state
+        self.state = status.state if self.region is None else status.regions.get(self.region, status.state)
 
     def take_end(self, end: EndMessage, at_ns: int) -> None:
         """Take the end of the run."""
@@ -160,7 +172,7 @@ class CameraView:
         hello = self.hello
         return Camera(
             camera=self.camera,
-            name=hello.camera,
+            name=hello.camera if self.region is None else f"{hello.camera}/{self.region}",
             endpoint=self.endpoint,
             link=self.link,
             run=hello.run,

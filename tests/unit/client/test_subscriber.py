@@ -352,3 +352,49 @@ def test_thousands_of_malformed_messages_raise_no_error_in_a_subscriber(publishe
                 use(subscriber, message)
         assert received[:-1] == sent
         assert subscriber.malformed > 1000
+
+
+def of_region(seq: int, region: str) -> PoseMessage:
+    return msgspec.structs.replace(pose(seq), region=region)
+
+
+def of_regions(*names: str) -> HelloMessage:
+    outline = [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)]
+    return msgspec.structs.replace(hello(), regions=dict.fromkeys(names, outline))
+
+
+def test_the_poses_of_regions_are_counted_by_region(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint) as subscriber:
+        publisher.wait_for_subscriber()
+        publisher.send(
+            of_regions("a", "b"), *(of_region(i, r) for i in range(4) for r in "ab" if (i, r) != (2, "b")), end()
+        )
+        assert [m.region for m in subscriber] == ["a", "b", "a", "b", "a", "a", "b"]
+        assert subscriber.missed == 1
+
+
+def test_a_subscriber_of_one_region_gets_no_other(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint, region="b") as subscriber:
+        publisher.wait_for_subscriber()
+        publisher.send(of_regions("a", "b"), of_region(0, "a"), of_region(0, "b"), of_region(1, "a"))
+        newest = wait_for(lambda: subscriber.newest(1e4), "the pose of region b")
+        assert newest.region == "b"
+        publisher.send(of_region(1, "b"), end())
+        assert [m.seq for m in subscriber] == [1]
+        assert subscriber.missed == 0
+
+
+def test_newest_needs_a_region_where_there_are_several(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint) as subscriber:
+        publisher.wait_for_subscriber()
+        publisher.send(of_regions("a", "b"), of_region(0, "a"))
+        with pytest.raises(ConfigError, match=r"several regions, such as a; expected one.*region='a'"):
+            wait_for(lambda: subscriber.newest(1e4), "a pose")
+
+
+def test_a_region_that_the_run_does_not_have_is_an_error(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint, region="c") as subscriber:
+        publisher.wait_for_subscriber()
+        publisher.send(of_regions("a", "b"))
+        with pytest.raises(ConfigError, match="region c: the run of cam0 has no such region; it has a, b"):
+            subscriber.receive(LONG_S)

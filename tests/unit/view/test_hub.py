@@ -215,3 +215,20 @@ def test_the_number_of_pages_is_limited() -> None:
         hub.join(lambda: None)
     hub.leave(pages[0])
     hub.join(lambda: None)
+
+
+def test_the_regions_of_a_run_are_apart_and_its_events_come_once() -> None:
+    outline = [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)]
+    regions = {"box1": outline, "box2": outline}
+    with one_run() as (publisher, hub, page):
+        poses = [msgspec.structs.replace(pose(n), region=region) for n in (1, 2) for region in regions]
+        publisher.send(msgspec.structs.replace(hello(), regions=regions, control="run-cam0"), *poses, end())
+        wait_for(lambda: [e for e in page.of("event") if e["what"] == "run_ended"], "the end")
+        wait_for(lambda: len(page.frames()) == 4, "the poses of both")
+        hub.note_run("run-cam0", publisher.endpoint)
+        assert {c["camera"]: c["control"] for c in page.of("camera")} == {"cam0/box1": "run-cam0", "cam0/box2": None}
+        shown = {
+            name: [r[0] for m in page.of("poses") if m["camera"] == name for r in m["rows"]] for name in hub.cameras
+        }
+        assert shown == {"cam0/box1": [1, 2], "cam0/box2": [1, 2]}
+        assert [e["what"] for e in page.of("event")] == ["run_started", "run_ended"]
