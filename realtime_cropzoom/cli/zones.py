@@ -8,11 +8,12 @@ from typing import Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, check_free, say_next
 from realtime_cropzoom.cli.values import a_path, seconds, some_text
+from realtime_cropzoom.errors import ConfigError
 
 
 def register(commands: Any) -> None:
     """Add the command to the parser."""
-    zones = commands.add_parser("zones", help="draw the zones of rules over a frame, or draw a new one by hand")
+    zones = commands.add_parser("zones", help="draw the zones of rules, or the regions of a run, over a frame")
     zones.add_argument(
         "rules",
         type=a_path,
@@ -30,6 +31,15 @@ def register(commands: Any) -> None:
     )
     zones.add_argument("--draw", action="store_true", help="draw a polygon in a window, and print it as a zone")
     zones.add_argument(
+        "--regions",
+        action="store_true",
+        help="the file is of regions, with one animal each, for 'cropzoom run --regions': draw them; with --draw or "
+        "--grid also make them, and write the file",
+    )
+    zones.add_argument(
+        "--grid", type=some_text, metavar="COLUMNSxROWS", help="with --regions: equal rectangles, such as 4x2"
+    )
+    zones.add_argument(
         "--out", type=a_path, help="picture to write (default: zones.png next to the rules, which is replaced)"
     )
     add_overwrite(zones)
@@ -43,6 +53,12 @@ def _zones(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, check_inside, draw_zones
     from realtime_cropzoom.trigger.rules.zones_file import load_zones
 
+    if arguments.regions:
+        from realtime_cropzoom.cli.zones_regions import regions_command
+
+        return regions_command(arguments)
+    if arguments.grid is not None:
+        raise ConfigError("--grid makes regions of a run, and not zones of rules; add --regions")
     if arguments.draw:
         from realtime_cropzoom.trigger.process.zone_editor import draw_by_hand
 
