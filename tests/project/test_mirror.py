@@ -10,6 +10,7 @@ TESTS = Path(__file__).parents[1]
 PACKAGE = TESTS.parent / "realtime_cropzoom"
 
 TOGETHER = {
+    "unit/pipeline/test_regions.py": "pipeline/region_plan",
     # Commands are tested as users run them: through ``main``, or as processes.
     "unit/cli/test_main.py": "cli/entry cli/parser cli/common cli/calibrate cli/check cli/keys cli/latency cli/train",
     "unit/cli/test_demo.py": "cli/demo_run",
