@@ -126,7 +126,8 @@ class EndpointFollower(Follower):
     def _take_hello(self, hello: HelloMessage, at_ns: int) -> None:
         if len(hello.camera) > _MAX_NAME:
             return
-        for region in list(hello.regions)[:_MAX_REGIONS] or [None]:
+        regions: tuple[str | None, ...] = tuple(hello.regions)[:_MAX_REGIONS]
+        for region in regions or (None,):
             self._take_hello_for(hello, region, at_ns)
 
     def _take_hello_for(self, hello: HelloMessage, region: str | None, at_ns: int) -> None:
