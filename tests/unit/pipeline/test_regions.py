@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pipelines import Film, _copy, make_settings, run_to_end
+from support.live_film import listen
+from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.messaging.message import topic
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.regions import make_region, make_regions
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
@@ -30,6 +32,7 @@ class Rack:
 
     def __init__(self, *films: Film) -> None:
         self._films = films
+        self._before: Callable[[int], None] = lambda index: None
         self.info = SourceInfo("rack", W * len(films), H, 60.0, FRAMES)
 
     def draw(self, index: int) -> UInt8:
@@ -37,6 +40,7 @@ class Rack:
 
     def frames(self) -> Iterator[CapturedFrame]:
         for index in range(FRAMES):
+            self._before(index)
             yield CapturedFrame(round(index * 1e9 / 60), None, self.info.width, H, partial(_copy, self.draw(index)))
 
     def problems(self) -> list[str]:
@@ -130,6 +134,27 @@ def test_a_run_is_repeated_with_the_boxes_of_its_regions(tmp_path: Path) -> None
     boxes = first.folder / "rack_left_bbox.csv"
     with pytest.raises(ConfigError, match="has the boxes of one animal"):
         run(tmp_path / "refused", rack(), regions={"left": LEFT, "right": RIGHT}, schedule=str(boxes))
+
+
+def test_a_live_run_is_repeated_number_for_number(tmp_path: Path) -> None:
+    live = run_to_end(make_settings(tmp_path / "live", regions={"left": LEFT, "right": RIGHT}), Rack(*films()))
+    assert live.folder is not None
+    again = run(tmp_path / "again", Rack(*films()), regions=f"{live.folder}/config.yaml", schedule=str(live.folder))
+    for name in ("rack_left", "rack_right"):
+        timing = pd.read_csv(live.folder / f"{name}_timing.csv", index_col=0)
+        assert (timing["outcome"] == "processed").any()
+        np.testing.assert_array_equal(poses(again, name), poses(live, name))
+
+
+def test_a_subscriber_hears_each_region_under_its_topic(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, regions={"left": LEFT, "right": RIGHT}, publish=ANY_PORT, pace="fast")
+    heard = listen(settings, Rack(*films()))  # type: ignore[arg-type]
+    assert heard.error is None
+    for region in ("left", "right"):
+        own = [pose for pose in heard.poses if pose.region == region]
+        assert [pose.seq for pose in own] == list(range(FRAMES))
+        assert {topic(pose, "cam0") for pose in own} == {f"pose/cam0/{region}".encode()}
+    assert heard.statuses[-1].regions == {"left": "tracking", "right": "tracking"}
 
 
 def info(width: int = 320, height: int = 96) -> SourceInfo:
