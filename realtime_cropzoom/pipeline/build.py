@@ -168,7 +168,9 @@ class StageBuilder:
         reader = OrderedReader(ring, None) if plan.lockstep else NewestReader(ring)
         pauses = None if plan.lockstep else pose.pauses
         options, targets = plan.detect_options(plan.box_rule), [Target(s.slot, s.region) for s in pose.subjects]
-        return DetectStage(plan.models.detector, reader, targets, self._control, options, pauses)
+        return DetectStage(
+            plan.models.detector, reader, targets, self._control, options, pauses, assign=plan.in_one_look()
+        )
 
     def _watchdog(
         self, capture: CaptureStage, detect: DetectStage | None, pose: PoseStage, write: CsvSink, ring: Ring

@@ -123,7 +123,11 @@ def plan_calls(regions: Sequence[Region], settings: Settings, models: Models) ->
     names = ", ".join(region.name for region in regions)
     notes = [f"{len(regions)} regions, each with one animal: {names}"]
     if models.detector is not None:
-        notes.append("the detector looks at each region on its own, in turn: it finds one animal at a look")
+        notes.append(
+            "the detector looks at the whole frame, once for all regions: it finds several animals at a look"
+            if models.detector.finds_several
+            else "the detector looks at each region on its own, in turn: it finds one animal at a look"
+        )
     if settings.publish_latest != "none":
         notes.append("the endpoint of the newest pose is off: it keeps one pose, and each region has its own")
     together, why = _plan_batch(models.pose, len(regions), lockstep=settings.pace == "fast")

@@ -6,6 +6,7 @@ no detection and no pose of a region can show the animal of another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,9 +16,11 @@ import numpy as np
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.trigger.rules.zones import polygon
-from realtime_cropzoom.types import Bool, Box, Picture, UInt8
+from realtime_cropzoom.types import Bool, Box, FrameMeta, Keypoints, Picture, UInt8
 
 SMALLEST_PX = 32
 """Smallest side of a region (pixels)."""
@@ -34,6 +37,14 @@ class Region:
     """The smallest rectangle of whole pixels around it."""
     inside: Bool | None
     """(h, w), which pixels of ``bounds`` belong to it; None if all do."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Return whether the pixel of a point (frame pixels) belongs to the region."""
+        left, top, right, bottom = self.bounds.pixels()
+        column, row = math.floor(x + 0.5), math.floor(y + 0.5)  # whole numbers are the centres of pixels
+        if not (left <= column < right and top <= row < bottom):
+            return False
+        return self.inside is None or bool(self.inside[row - top, column - left])
 
     def shown(self, image: Picture, box: Box) -> Picture:
         """Return a picture of the frame in which everything outside of the region is black.
@@ -70,6 +81,34 @@ class _OfRegion:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[0 : self.shape[0], 0 : self.shape[1]]
+
+
+class InOneLook:
+    """Finds the animals of all regions in the outputs of a detector that saw the whole frame."""
+
+    def __init__(self, detector: Model, regions: Sequence[Region]) -> None:
+        """Take a detector that finds several animals, and the regions."""
+        self._detector, self._regions = detector, regions
+
+    def __call__(self, meta: FrameMeta, outputs: Outputs, view: View) -> list[Keypoints | None]:
+        """Return the surest animal whose middle lies in each region; None for a region without one.
+
+        Args:
+            meta: The frame.
+            outputs: Outputs of the detector.
+            view: Where its input lies in the frame.
+        """
+        found: list[Keypoints | None] = [None] * len(self._regions)
+        for keypoints, _ in self._detector.decode_all(outputs, view):  # the surest first
+            points = keypoints.xy if keypoints.corners is None else keypoints.corners
+            points = points[np.isfinite(points).all(axis=1)]
+            if not len(points):
+                continue
+            x, y = points.mean(axis=0).tolist()
+            place = next((i for i, region in enumerate(self._regions) if region.contains(x, y)), None)
+            if place is not None and found[place] is None:
+                found[place] = keypoints
+        return found
 
 
 def make_region(name: str, corners: Sequence[tuple[float, float]]) -> Region:

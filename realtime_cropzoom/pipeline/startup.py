@@ -25,7 +25,7 @@ from realtime_cropzoom.pipeline.detect import DetectOptions
 from realtime_cropzoom.pipeline.lost_animal import LostWords
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.region_plan import boxes_of, check_regions, plan_calls
-from realtime_cropzoom.pipeline.regions import Region, make_regions
+from realtime_cropzoom.pipeline.regions import InOneLook, Region, make_regions
 from realtime_cropzoom.pipeline.source_reader import CaptureOptions
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes, priority_notes
 from realtime_cropzoom.pipeline.subject import Subject
@@ -143,6 +143,13 @@ class RunPlan:
             restart=self.restart,
         )
 
+    def in_one_look(self) -> InOneLook | None:
+        """Return what finds the animals of all regions in one look at the frame; None to look at each on its own."""
+        detector = self.models.detector
+        if detector is None or not self.regions or not detector.finds_several:
+            return None
+        return InOneLook(detector, self.regions)
+
     def publish_options(self) -> PublishOptions | None:
         """Return the options of the publisher; None if nothing is published."""
         s = self.settings
@@ -214,7 +221,8 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
         make_schedule(settings.model_copy(update={"schedule": boxes}), models, part)
         for part, boxes in zip(parts, boxes_of(regions, settings.schedule), strict=True)
     )
-    for part in parts:
+    in_one_look = models.detector is not None and models.detector.finds_several
+    for part in [frame] if in_one_look else parts:
         make_ready(models, rule, (part.w, part.h))
     notes += box_notes(models.pose, rule, schedules[0], sized=settings.sizes_boxes)
     together, region_notes = plan_calls(regions, settings, models)

@@ -17,11 +17,14 @@ from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.decoders.instances import Instance
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.model import Outputs
 from realtime_cropzoom.messaging.message import topic
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.pipeline.regions import make_region, make_regions
+from realtime_cropzoom.pipeline.regions import InOneLook, make_region, make_regions
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
-from realtime_cropzoom.types import Box, UInt8
+from realtime_cropzoom.types import Box, FrameMeta, Keypoints, UInt8
 
 W, H, FRAMES = 160, 96, 24
 LEFT, RIGHT = {"rectangle_px": [0, 0, W, H]}, {"rectangle_px": [W, 0, W, H]}
@@ -213,3 +216,30 @@ def test_a_polygon_hides_what_is_beside_it() -> None:
     assert seen[10, 10].tolist() == [200] * 3
     assert not seen[60, 60].any()
     assert np.array_equal(seen, np.asarray(region.shown(image, Box(0, 0, 90, 90))))
+
+
+class SeesAll:
+    """A detector that has found animals at these places, the surest first."""
+
+    def __init__(self, *places: tuple[float, float]) -> None:
+        self._places = places
+
+    def decode_all(self, outputs: Outputs, view: View) -> list[Instance]:
+        def around(x: float, y: float) -> Keypoints:
+            return Keypoints(np.array([[x - 5, y], [x + 5, y], [np.nan] * 2], np.float32), np.ones(3, np.float32))
+
+        return [Instance(around(*place), 1 / (1 + i)) for i, place in enumerate(self._places)]
+
+
+def test_of_all_animals_in_a_frame_each_region_takes_the_surest_of_its_own() -> None:
+    right = [(100, 0), (200, 0), (200, 99), (100, 99)]
+    regions = [make_region("left", [(0, 0), (99, 0), (0, 99)]), make_region("right", right)]
+    meta, view = FrameMeta(0, 0, None, 0), View.of(Box(0, 0, 200, 99), (64, 64))
+
+    def found(*places: tuple[float, float]) -> list[list[float] | None]:
+        look = InOneLook(SeesAll(*places), regions)  # type: ignore[arg-type]
+        return [None if one is None else np.nanmean(one.xy, axis=0).tolist() for one in look(meta, (), view)]
+
+    assert found((150, 50), (20, 20), (160, 60)) == [[20, 20], [150, 50]]
+    assert found((90, 90), (150, 50)) == [None, [150, 50]], "beside the slope of the left one"
+    assert found() == [None, None]
