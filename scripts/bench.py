@@ -19,8 +19,9 @@ from pathlib import Path
 
 from benchmarks.curves import draw
 from benchmarks.material import Bench
-from benchmarks.others import BUSY_CORES, OtherPrograms, wait_for_calm
 from benchmarks.results import ROOT, Part, Row, machine, write
+
+from realtime_cropzoom.bench.others import BUSY_CORES, OtherPrograms, wait_for_calm
 
 PARTS = (
     *("bare", "throughput", "latency", "stages", "sizes", "large", "models", "peer", "offline", "memory", "triggers"),
@@ -32,7 +33,7 @@ def main() -> int:
     """Measure, print and write. The exit code is 0 if everything ran, met aims or not; 2 on a busy machine."""
     args = _parse_args()
     out = args.out or (None if args.quick or args.only else ROOT / "benchmarks")
-    about = {**machine(), "others_before": wait_for_calm()}
+    about = {**machine(), "others_before": wait_for_calm() or 0.0}
     if about["others_before"] > BUSY_CORES:
         print(f"other programs keep {about['others_before']:.2f} cores busy, expected at most {BUSY_CORES}")
         if args.out is None and out is not None:
@@ -67,7 +68,7 @@ def _measure(name: str, bench: Bench, args: argparse.Namespace) -> Part:
     except Exception as error:
         traceback.print_exc()
         rows.append(Row(f"{name} broke off", repr(error), "to run", False, numbers={"error": repr(error)}))
-    part = Part(name, module.TITLE, _command(name, args), time.monotonic() - begun, others.cores(), rows)
+    part = Part(name, module.TITLE, _command(name, args), time.monotonic() - begun, others.cores() or 0.0, rows)
     print(f"  ({part.about()})", flush=True)
     return part
 

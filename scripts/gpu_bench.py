@@ -26,10 +26,11 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from benchmarks.material import Bench, Pair, time_ms
+from benchmarks.material import Bench, Pair
 from benchmarks.runs import run_fast, run_live
 
 from realtime_cropzoom import __version__
+from realtime_cropzoom.bench.networks import time_ms
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference import gpu_loading, providers

@@ -44,11 +44,11 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
-def check_free(*paths: Path | None, overwrite: bool) -> None:
-    """Raise SinkError if a file exists already and may not be replaced."""
+def check_free(*paths: Path | None, overwrite: bool, flag: str = "--out") -> None:
+    """Raise SinkError if a file exists already and may not be replaced; ``flag`` names another one."""
     there = next((path for path in paths if path is not None and path.exists()), None)
     if there is not None and not overwrite:
-        raise SinkError(f"{there} exists already; add --overwrite to replace it, or give another file with --out")
+        raise SinkError(f"{there} exists already; add --overwrite to replace it, or give another file with {flag}")
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:

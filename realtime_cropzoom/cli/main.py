@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 from realtime_cropzoom import __version__
 from realtime_cropzoom.cli import (
+    bench,
     calibrate,
     cameras,
     check,
@@ -179,6 +180,7 @@ def _parser() -> Parser:
         ctl,
         zones,
         latency,
+        bench,
         check,
         doctor,
         cameras,

@@ -14,7 +14,7 @@ from realtime_cropzoom.errors import ConfigError, did_you_mean
 
 GROUPS = {
     "track live": ("run", "view", "listen", "trigger", "ctl", "demo"),
-    "before an experiment": ("cameras", "check", "doctor", "calibrate", "zones", "latency", "keys"),
+    "before an experiment": ("cameras", "check", "doctor", "calibrate", "zones", "latency", "bench", "keys"),
     "look at the files of a run": ("draw", "convert", "compare"),
     "recordings and labelled images": ("pipeline", "predict", "create_bbox", "smooth_bbox", "crop", "remap"),
     "your own animal": ("init", "frames", "labels", "train", "evaluate"),

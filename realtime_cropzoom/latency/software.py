@@ -34,6 +34,7 @@ from realtime_cropzoom.latency.report import (
     write_histograms,
 )
 from realtime_cropzoom.latency.trials import Trials, match, read_fired
+from realtime_cropzoom.runtime.machine import cpu_model
 from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 
@@ -216,17 +217,9 @@ def describe_machine(plan: Plan) -> dict[str, Any]:
     summaries = sorted(plan.out.glob(f"*/{_SESSION}/*/summary.json"))
     models: Mapping[str, Any] = json.loads(summaries[0].read_text())["models"] if summaries else {}
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_model(),
         "cores": usable_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "models": {role: {k: m[k] for k in ("sha256", "provider")} for role, m in models.items()},
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -12,5 +12,6 @@ In reading order:
 * ``signals``: turns Ctrl-C and other signals into an orderly end.
 * ``stats``: latencies and rates in constant memory.
 * ``priority``: real-time priority for the threads that a pose waits for.
+* ``machine``: board, processor and system in words, for figures of speed.
 * ``tuning``: settings of the process for many small jobs on many threads.
 """

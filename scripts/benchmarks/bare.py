@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.material import Bench, prepare, time_ms
+from benchmarks.material import Bench, prepare
 from benchmarks.results import Row, percentiles
+from realtime_cropzoom.bench.networks import time_ms
 
 TITLE = "The limit: the models alone, one thread each"
 _BLOCKS = 5

@@ -8,10 +8,11 @@ import numpy as np
 
 from benchmarks.int8 import Made, int8_pair
 from benchmarks.latency import Measured, lost_row, quantile_rows
-from benchmarks.material import Bench, Pair, Ready, prepare, time_ms
+from benchmarks.material import Bench, Pair, prepare
 from benchmarks.paced import Beside, paced
 from benchmarks.results import Row
 from benchmarks.runs import run_live
+from realtime_cropzoom.bench.networks import Ready, time_ms
 
 TITLE = "Large models: Lightning Pose's ResNet-18 pair, in fp32 and in int8"
 _ROUNDS = 3

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.material import SHIPPED, Bench, prepare, time_ms
+from benchmarks.material import SHIPPED, Bench, prepare
 from benchmarks.paced import paced
 from benchmarks.results import Row, percentiles
-from benchmarks.runs import LiveRun, plain_loop, run_live
+from benchmarks.runs import plain_loop, run_live
+from realtime_cropzoom.bench.live import LiveRun
+from realtime_cropzoom.bench.networks import time_ms
 
 TITLE = "Live latency: handed over → received in another process, 640×480"
 _FRAMES = {30: 120, 100: 600, 200: 1200, 300: 900, 400: 1600, 500: 1500}

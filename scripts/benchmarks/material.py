@@ -1,28 +1,22 @@
-"""Material of the measurements: frames, videos, models, settings."""
+"""Material of the measurements: the recording, pairs of models, settings."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
+from realtime_cropzoom.bench.material import FRAMES_IN_MEMORY, decode, write_video
+from realtime_cropzoom.bench.networks import Ready, make_ready
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.inference.model import Model, Outputs
+from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_paths import shipped_model
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
-from realtime_cropzoom.sources.video_file import VideoFile
-from realtime_cropzoom.types import Box, Keypoints, UInt8
+from realtime_cropzoom.types import UInt8
 
 WIDTH, HEIGHT = 640, 480
-_FRAMES_IN_MEMORY = 240
 CROP_SIZE = 240
 """Side of all boxes (frame pixels): that of the training of both pose models."""
 
@@ -75,7 +69,7 @@ class Bench:
     @cached_property
     def frames(self) -> list[UInt8]:
         """Return decoded frames of the recording, 640x480."""
-        return decode(self.recording, _FRAMES_IN_MEMORY)
+        return decode(self.recording, FRAMES_IN_MEMORY)
 
     @cached_property
     def litpose(self) -> Pair | None:
@@ -95,64 +89,6 @@ class Bench:
         return load_settings({**flags, "out": self.scratch / "sessions", **more})
 
 
-class MemorySource:
-    """A source of decoded frames, kept as they are. It plays them forwards and backwards, so that nothing jumps."""
-
-    def __init__(
-        self,
-        images: list[UInt8],
-        fps: float,
-        count: int,
-        *,
-        before: Callable[[], None] = lambda: None,
-    ) -> None:
-        """``before`` is called before the first frame."""
-        height, width = images[0].shape[:2]
-        self.info = SourceInfo("memory", width, height, fps, count, kept=True)
-        self._images = [*images, *images[-2:0:-1]]
-        self._before = before
-
-    def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the frames. The capture stage sets the pace."""
-        info = self.info
-        assert info.fps is not None
-        assert info.frame_count is not None
-        self._before()
-        for index in range(info.frame_count):
-            image = self._images[index % len(self._images)]
-            time_ns, copy_to = round(index * 1e9 / info.fps), partial(_copy, image)
-            yield CapturedFrame(time_ns, None, info.width, info.height, copy_to, image=image)
-
-    def problems(self) -> list[str]:
-        """Return no problems."""
-        return []
-
-    def close(self) -> None:
-        """Do nothing: no file is open."""
-
-
-def _copy(image: UInt8, out: UInt8) -> None:
-    np.copyto(out, image)
-
-
-def arena_frames(width: int, height: int, count: int) -> list[UInt8]:
-    """Return frames of the synthetic arena."""
-    arena = Arena(ArenaSettings(width=width, height=height))
-    return [arena.render(i) for i in range(count)]
-
-
-def decode(video: Path, count: int) -> list[UInt8]:
-    """Return the first frames of a video."""
-    source, images = VideoFile(video), []
-    for captured in source.frames():
-        images.append(np.empty((captured.height, captured.width, 3), np.uint8))
-        captured.copy_to(images[-1])
-        if len(images) == count:
-            break
-    source.close()
-    return images
-
-
 def write_arena(path: Path, count: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
     """Write the synthetic arena as a video, if it does not exist yet."""
     if not path.exists():
@@ -161,49 +97,8 @@ def write_arena(path: Path, count: int, size: tuple[int, int] = (WIDTH, HEIGHT))
     return path
 
 
-def write_video(path: Path, images: Iterable[UInt8], size: tuple[int, int]) -> None:
-    """Write (H, W, 3) RGB images as an H.264 4:2:0 (or, without that encoder, MPEG-4) video."""
-    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=30, options={"preset": "superfast"} if codec == "libx264" else {})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 12 * size[0] * size[1]
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-
-
-class Ready:
-    """A loaded model with a prepared input."""
-
-    def __init__(self, model: Model, image: UInt8, box: Box) -> None:
-        self.model = model
-        self.prepared = model.new_input()
-        self._box = model.prepare(image, box, "pad", self.prepared)
-
-    def infer(self) -> Outputs:
-        """Run the network on the prepared input."""
-        return self.model.infer(self.prepared)
-
-    def keypoints(self) -> Keypoints:
-        """Run the network and decode its output."""
-        return self.model.decode(self.infer(), self._box)
-
-
 def prepare(pair: Pair, image: UInt8) -> tuple[Ready, Ready]:
     """Return both models with prepared inputs: ``image``, and its crop around the detection."""
-    loaded, pose = pair.load()
-    detector = Ready(loaded, image, Box(0, 0, image.shape[1], image.shape[0]))
-    x, y = detector.keypoints().xy.mean(axis=0)
-    box = Box(int(x) - CROP_SIZE // 2, int(y) - CROP_SIZE // 2, CROP_SIZE, CROP_SIZE)
-    return detector, Ready(pose, image, box)
-
-
-def time_ms(step: Callable[[], object], count: int) -> np.ndarray:
-    """Return how long each of ``count`` calls took, in ms."""
-    times = np.empty(count)
-    for i in range(count):
-        begun = time.perf_counter_ns()
-        step()
-        times[i] = time.perf_counter_ns() - begun
-    return times / 1e6
+    detector, pose = make_ready(Models(*pair.load()), image, CROP_SIZE)
+    assert detector is not None
+    return detector, pose

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.material import SHIPPED, Bench, MemorySource, Pair, arena_frames, write_arena
+from benchmarks.material import SHIPPED, Bench, Pair, write_arena
 from benchmarks.offline import offline_command
 from benchmarks.results import Row
 from benchmarks.small_model import write_small_model
+from realtime_cropzoom.bench.material import MemorySource, arena_frames
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.offline.inference_pool import worker_pool
 from realtime_cropzoom.offline.pipeline import OfflinePipeline

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.material import CROP_SIZE, SHIPPED, Bench, MemorySource, time_ms
+from benchmarks.material import CROP_SIZE, SHIPPED, Bench
 from benchmarks.results import Row
 from benchmarks.runs import run_lockstep
+from realtime_cropzoom.bench.material import MemorySource
+from realtime_cropzoom.bench.networks import time_ms
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.inference.boxes import whole_image
 from realtime_cropzoom.inference.makers.maker import Settings

@@ -14,9 +14,10 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.material import SHIPPED, Bench, Pair, Ready, prepare
+from benchmarks.material import SHIPPED, Bench, Pair, prepare
 from benchmarks.results import Row
 from benchmarks.throughput import in_sequence, ratio_row
+from realtime_cropzoom.bench.networks import Ready
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.offline.command import OfflineCommand, OfflineOptions
 from realtime_cropzoom.offline.inference_pool import worker_pool

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.material import Bench, Ready
+from benchmarks.material import Bench
 from benchmarks.results import ROOT
+from realtime_cropzoom.bench.networks import Ready
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.types import Float32
 

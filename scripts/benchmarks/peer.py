@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.int8 import int8_pair
 from benchmarks.material import SHIPPED, Bench, Pair
 from benchmarks.results import ROOT, Row, percentiles
-from benchmarks.runs import Listener, receive_peer, run_fast, run_live
+from benchmarks.runs import receive_peer, run_fast, run_live
+from realtime_cropzoom.bench.live import Listener
 
 TITLE = "Side by side with the loop people write today"
 _ROUNDS = 2

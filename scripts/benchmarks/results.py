@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
-from benchmarks.others import BUSY_CORES
+from realtime_cropzoom.bench.others import BUSY_CORES
+from realtime_cropzoom.runtime.machine import cpu_model, memory_gib
+from realtime_cropzoom.runtime.tuning import usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("realtime-cropzoom", "onnxruntime", "numpy", "opencv-python-headless", "av", "pyzmq", "msgspec", "torch")
@@ -82,23 +82,15 @@ def machine() -> dict[str, Any]:
     """Return what the numbers depend on: machine, versions, commit and date."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "memory_gib": memory_gib(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _git("rev-parse", "--short", "HEAD"),
         "clean": not _git("status", "--porcelain", "--", ".", *(f":!benchmarks/{name}" for name in _WRITTEN)),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _version(package: str) -> str | None:

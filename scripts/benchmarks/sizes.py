@@ -20,10 +20,11 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from benchmarks.material import CROP_SIZE, HEIGHT, SHIPPED, Bench, prepare, write_video
+from benchmarks.material import CROP_SIZE, HEIGHT, SHIPPED, Bench, prepare
 from benchmarks.paced import paced
 from benchmarks.results import Row
 from benchmarks.runs import frame_ms, run_lockstep
+from realtime_cropzoom.bench.material import write_video
 from realtime_cropzoom.pipeline import detect
 from realtime_cropzoom.sources.base import CapturedFrame
 from realtime_cropzoom.sources.video_file import VideoFile

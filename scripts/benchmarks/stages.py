@@ -15,9 +15,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.material import CROP_SIZE, SHIPPED, Bench, prepare, time_ms
+from benchmarks.material import CROP_SIZE, SHIPPED, Bench, prepare
 from benchmarks.results import Row
 from benchmarks.runs import run_live
+from realtime_cropzoom.bench.networks import time_ms
 from realtime_cropzoom.inference import crop, heatmaps
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.onnx_session import Session

@@ -8,9 +8,10 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.material import Bench, Pair, Ready, prepare
+from benchmarks.material import Bench, Pair, prepare
 from benchmarks.results import Row
 from benchmarks.runs import run_fast
+from realtime_cropzoom.bench.networks import Ready
 
 TITLE = "Lockstep throughput: every frame detected and posed, nothing published"
 _AIM = 0.9

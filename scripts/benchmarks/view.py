@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.guests import read_page, read_previews
-from benchmarks.material import SHIPPED, Bench, MemorySource
+from benchmarks.material import SHIPPED, Bench
 from benchmarks.results import Row
-from benchmarks.runs import Listener, Received, receive_ours
+from realtime_cropzoom.bench.live import Listener, Received, receive_ours
+from realtime_cropzoom.bench.material import MemorySource
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 

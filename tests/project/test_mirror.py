@@ -25,6 +25,7 @@ TOGETHER = {
     "unit/messaging/test_limits.py": "__main__",
     "unit/sinks/test_preview.py": "runtime/server_thread",
     # One concept, in several small modules.
+    "unit/bench/test_bench.py": "bench/live bench/material bench/measure bench/networks bench/table cli/bench",
     "unit/calibration/test_calibration.py": "calibration/homography calibration/lens cli/chessboard "
     "plots/calibration_picture",
     "unit/checks/test_checks.py": "checks/animal checks/machine checks/models checks/recording checks/result "
