@@ -76,11 +76,13 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _check_json(path: Path | None, *, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before two minutes have passed."""
-    check_free(path, overwrite=overwrite, flag="--json")
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"--json: {path.parent} is no folder, expected one that exists. Make it, or give another")
-    if path is not None and path.is_dir():
+    if path is None:
+        return
+    if path.is_dir():
         raise ConfigError(f"--json: {path} is a folder, expected a file such as bench.json")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--json: {path.parent} is no folder, expected one that exists. Make it, or give another")
+    check_free(path, overwrite=overwrite, flag="--json")
 
 
 def _show(result: Result) -> None:
