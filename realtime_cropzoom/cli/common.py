@@ -28,6 +28,11 @@ def say_next(*words: object) -> None:
     print(f"Next: {command}", file=sys.stderr)  # not folded, so that it can be copied
 
 
+def short_path(path: Path | str) -> Path | str:
+    """Return a path relative to the current folder, if it is below it."""
+    return path.relative_to(Path.cwd()) if isinstance(path, Path) and path.is_relative_to(Path.cwd()) else path
+
+
 def say_draw(folder: Path, source: str | None) -> None:
     """Print the command that draws a session: its frames, or its coordinates over time if there is no video."""
     from realtime_cropzoom.sessions.files import Session, find_video, region_files

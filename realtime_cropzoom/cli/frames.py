@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.cli.common import say_next
+from realtime_cropzoom.cli.common import say_next, short_path
 from realtime_cropzoom.cli.values import a_path, a_session, whole
 from realtime_cropzoom.errors import ConfigError, pluralize
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.labelling.frame_table import FrameRow
     from realtime_cropzoom.labelling.rounds import Done, Plan
     from realtime_cropzoom.project.folder import Project
 
@@ -30,6 +31,8 @@ cropzoom frames PROJECT RECORDING… picks frames to label: frames that differ.
 No frame is picked twice, and none that looks like one that was picked.
 """
 _MOST = 10_000
+_MOST_NAMES = 20
+"""Maximum number of recordings that are listed with their names."""
 
 
 def register(commands: Any) -> None:
@@ -85,6 +88,7 @@ def _pick(project: Project, arguments: argparse.Namespace) -> int:
     _say_counts(plan, arguments.count, len(given), "session" if arguments.uncertain else "recording")
     if arguments.uncertain:
         _say_why(plan)
+    _say_names(rows)
     print(f"{pluralize(len(rows), 'picture')} in {arguments.project / 'frames'}, round {rows[0].round}")
     sheet = write_sheet(project, rows, plan)
     print(f"look at them: {arguments.project / 'frames' / sheet.name}")
@@ -104,14 +108,17 @@ def _recordings(project: Project, given: Sequence[Path]) -> list[Path]:
 def _plan(project: Project, given: Sequence[Path], count: int, method: Any, command: Sequence[str]) -> Plan:
     what = "sessions" if method == "uncertain" else "recordings"
     of = f"each of {len(given)} {what}, {count * len(given)} together" if len(given) > 1 else given[0].name
-    terminal.say(f"picking {pluralize(count, 'frame')} of {of}")
+
+    def begins() -> None:
+        terminal.say(f"picking {pluralize(count, 'frame')} of {of}")
+
     if method == "uncertain":
         from realtime_cropzoom.labelling.uncertain import plan_uncertain
 
-        return plan_uncertain(project, given, count, command, _bar)
+        return plan_uncertain(project, given, count, command, _bar, begins)
     from realtime_cropzoom.labelling.differing import plan_differing
 
-    return plan_differing(project, given, count, method, command, _bar)
+    return plan_differing(project, given, count, method, command, _bar, begins)
 
 
 def _say_counts(plan: Plan, count: int, inputs: int, what: str) -> None:
@@ -128,6 +135,22 @@ def _say_why(plan: Plan) -> None:
     print("why: " + ", ".join(f"{n} {cause}" for cause, n in causes.most_common()))
     if {*causes} == {REST}:
         print("no new doubtful frame was found; you may not need this round")
+
+
+def _say_names(rows: Sequence[FrameRow]) -> None:
+    """Say which recording is called what, where recordings have the same name and got a number."""
+    from realtime_cropzoom.labelling.recordings import name_of
+
+    recordings = {row.folder: Path(row.recording) for row in rows}
+    wanted = {folder: name_of(path) for folder, path in recordings.items()}
+    numbered = {name for folder, name in wanted.items() if folder != name}
+    named = [folder for folder, name in wanted.items() if name in numbered]
+    if named:
+        print("recordings of the same name have a number in this project:")
+    for folder in named[:_MOST_NAMES]:
+        print(f"  {folder} ← {short_path(recordings[folder])}")
+    if len(named) > _MOST_NAMES:
+        print(f"  and {len(named) - _MOST_NAMES} more; frames/frames.csv has all")
 
 
 @contextmanager

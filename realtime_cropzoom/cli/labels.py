@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.cli.common import say_next
+from realtime_cropzoom.cli.common import say_next, short_path
 from realtime_cropzoom.cli.values import a_path, number, some_text
 from realtime_cropzoom.errors import ConfigError, SinkError, pluralize
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -100,7 +100,7 @@ def _export(arguments: argparse.Namespace) -> int:
     print(done.open)
     _print(f"{_HOW[arguments.to]}: docs/how-to/label.md")
     back = done.open.parent if arguments.to == "deeplabcut" else done.open if arguments.to == "sleap" else "FILE"
-    say_next("labels", "import", arguments.project, _short(back))
+    say_next("labels", "import", arguments.project, short_path(back))
     return 0
 
 
@@ -161,8 +161,8 @@ def _lines(project: Project, file: Path, done: Imported) -> list[str]:
         )
     lines += [finding.text for finding in done.findings]
     if done.backup is not None:
-        lines.append(f"the labels of before are in {_short(done.backup)}")
-    return [*lines, f"{pluralize(len(merged.labels), 'labelled frame')} in {_short(project.labels_file)}"]
+        lines.append(f"the labels of before are in {short_path(done.backup)}")
+    return [*lines, f"{pluralize(len(merged.labels), 'labelled frame')} in {short_path(project.labels_file)}"]
 
 
 def _counter(what: str) -> Any:
@@ -182,8 +182,3 @@ def _warn(text: str) -> None:
 
 def _print(text: str) -> None:
     print(terminal.fold(text, terminal.columns(sys.stdout)))
-
-
-def _short(path: Path | str) -> Path | str:
-    """Return a path relative to the current folder, if it is below it."""
-    return path.relative_to(Path.cwd()) if isinstance(path, Path) and path.is_relative_to(Path.cwd()) else path

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from realtime_cropzoom.cli import terminal
-from realtime_cropzoom.errors import shorten
-from realtime_cropzoom.files.paths import user_path
+from realtime_cropzoom.errors import ConfigError, shorten
+from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.latest import SESSIONS, describe_latest, find_session
+from realtime_cropzoom.sources.base import without_password
 
 _DAYS_S = 1e7
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""Begin of an address, which is no path: as one it would lose a slash."""
 T = TypeVar("T", int, float)
 
 
+class BadValue(argparse.ArgumentTypeError, ConfigError):
+    """A text that is no value. While arguments are parsed, its line begins with the argument's name."""
+
+
 def a_path(text: str) -> Path:
-    """Return the path that ``text`` names. An empty text is refused."""
-    return user_path(some_text(text, "a file or folder"))
+    """Return the path that ``text`` names. An empty text is refused, and so is an address such as ``http://…``."""
+    path = user_path(some_text(text, "a file or folder"))
+    if _ADDRESS.match(text) and not is_there(path):
+        raise BadValue(f"got {without_password(text)}, expected a file or folder of this computer")
+    return path
 
 
 def a_session(text: str, kind: str = SESSIONS) -> Path:
@@ -31,7 +42,8 @@ def a_session(text: str, kind: str = SESSIONS) -> Path:
     Raises:
         DataError: if there is no session for ``latest``.
     """
-    given = user_path(some_text(text, "a session's folder"))
+    some_text(text, "a session's folder")
+    given = a_path(text)
     found = find_session(given, kind)
     if found != given:
         terminal.say(describe_latest(given, found, kind))
@@ -42,14 +54,14 @@ def names(text: str) -> tuple[str, ...]:
     """Return names that have commas between them; ``type`` of an argument."""
     found = tuple(name.strip() for name in text.split(","))
     if not all(found):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected names with commas between them")
+        raise BadValue(f"got {text!r}, expected names with commas between them")
     return found
 
 
 def some_text(text: str, what: str = "some text") -> str:
     """Return ``text``, unless it is empty: a shell writes nothing for a variable that is not set."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected {what}. Is a variable of the shell not set?")
+        raise BadValue(f"got {text!r}, expected {what}. Is a variable of the shell not set?")
     return text
 
 
@@ -59,7 +71,7 @@ def number(low: float, high: float, what: str = "a number") -> Callable[[str], f
     def parse(text: str) -> float:
         value = _converted(float, text)
         if value is None or not low <= value <= high:  # False for nan, too
-            raise argparse.ArgumentTypeError(f"got {shorten(text)}, expected {what} from {low:g} to {high:g}")
+            raise BadValue(f"got {shorten(text)}, expected {what} from {low:g} to {high:g}")
         return value
 
     return parse
@@ -71,7 +83,7 @@ def whole(low: int, high: int, what: str = "a whole number") -> Callable[[str], 
     def parse(text: str) -> int:
         value = _converted(int, text)
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"got {shorten(text)}, expected {what} from {low} to {high}")
+            raise BadValue(f"got {shorten(text)}, expected {what} from {low} to {high}")
         return value
 
     return parse

@@ -8,6 +8,8 @@ from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.manifest import Role
 
+PROJECT_FILE = "project.yaml"
+"""File in the folder of a project, which holds models and is none."""
 SHIPPED = "shipped"
 """Value of a setting, instead of a path, for the model that comes with the package."""
 

@@ -26,7 +26,13 @@ Bar = Callable[[str, int], AbstractContextManager[Done]]
 
 
 def plan_differing(
-    project: Project, recordings: Sequence[Path], count: int, method: Method, command: Sequence[str], bar: Bar
+    project: Project,
+    recordings: Sequence[Path],
+    count: int,
+    method: Method,
+    command: Sequence[str],
+    bar: Bar,
+    begins: Done = lambda: None,
 ) -> Plan:
     """Pick frames of each recording.
 
@@ -37,6 +43,7 @@ def plan_differing(
         method: How they are picked.
         command: What the command was given.
         bar: Shows the progress.
+        begins: Is called when all recordings are checked, before their frames are looked at.
 
     Raises:
         ConfigError: if a recording has fewer frames.
@@ -54,6 +61,7 @@ def plan_differing(
         for recording in opened:
             check_not_replaced(project, recording, rows)
         _check_counts(opened, rows, count)
+        begins()
         seen = seen_before(project, rows)
         for recording in opened:
             numbers = _pick(recording, picked_of(recording.path, rows), count, method, seen, bar)

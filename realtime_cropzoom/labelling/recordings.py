@@ -18,10 +18,11 @@ import numpy as np
 from realtime_cropzoom.errors import DataError, SourceError
 from realtime_cropzoom.files.formats import is_image, is_video, list_files
 from realtime_cropzoom.files.paths import is_folder, is_there
+from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.sources.image_folder import DEFAULT_FPS, images_in
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
-from realtime_cropzoom.sources.recording_table import read_uncaptured
+from realtime_cropzoom.sources.recording_table import read_uncaptured, session_stem
 from realtime_cropzoom.types import Int64, UInt8
 
 
@@ -166,7 +167,22 @@ def _expanded(path: Path) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """Return the name of a recording as a folder in ``frames/``: that of the file without suffix."""
-    name = path.name if is_folder(path) else path.stem
+    """Return the name of a recording as a folder in ``frames/``.
+
+    It is that of the file without suffix. A recording of a run has the name of the run's folder, because all runs call
+    it like their source, such as ``arena``.
+
+    Args:
+        path: The video or folder.
+    """
+    name = path.name if is_folder(path) else _name_in_session(path) or path.stem
     plain = "".join("_" if not letter.isprintable() or letter in '\\/:*?"<>|,' else letter for letter in name)
-    return plain.strip(" .") or "recording"
+    return file_stem(plain.strip(" .")) or "recording"
+
+
+def _name_in_session(video: Path) -> str:
+    """Return the name of a run's recording: that of the run's folder, with its own if that tells more; else ""."""
+    stem, folder = session_stem(video), absolute(video).parent.name
+    if stem is None:
+        return ""
+    return folder if video.stem == stem and folder.startswith(stem) else f"{folder}_{video.stem}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ from realtime_cropzoom.sources.image_folder import DEFAULT_FPS
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
 
 
-def plan_uncertain(project: Project, sessions: Sequence[Path], count: int, command: Sequence[str], bar: Bar) -> Plan:
+def plan_uncertain(
+    project: Project,
+    sessions: Sequence[Path],
+    count: int,
+    command: Sequence[str],
+    bar: Bar,
+    begins: Done = lambda: None,
+) -> Plan:
     """Pick frames of each session.
 
     Args:
@@ -30,6 +38,7 @@ def plan_uncertain(project: Project, sessions: Sequence[Path], count: int, comma
         count: Number of frames of each session.
         command: What the command was given.
         bar: Shows the progress.
+        begins: Is called when all sessions are checked, before their frames are looked at.
 
     Raises:
         ConfigError: if a session has other keypoints than the project.
@@ -37,19 +46,22 @@ def plan_uncertain(project: Project, sessions: Sequence[Path], count: int, comma
     """
     reviews = [_open(project, path) for path in sessions]
     rows = read_frame_table(project)
-    seen, picks, counted = seen_before(project, rows), list[Pick](), list[str]()
-    for path, review in zip(sessions, reviews, strict=True):
-        film = _film_of(review, path)
-        try:
+    picks, counted = list[Pick](), list[str]()
+    with ExitStack() as stack:
+        films = [
+            stack.enter_context(closing(_film_of(review, path))) for path, review in zip(sessions, reviews, strict=True)
+        ]
+        begins()
+        seen = seen_before(project, rows)
+        for path, review, film in zip(sessions, reviews, films, strict=True):
             with bar(f"looking at {path.name}", count) as done:
                 picker = _Picker(project, review, film, rows, seen, done)
                 doubts = find_doubts(*picker.numbers())
                 spread(doubts, review.count, count, film.fps or DEFAULT_FPS, picker.accept)
-        finally:
             film.close()
-        picks += picker.picks
-        rows = (*rows, *picker.rows())
-        counted += [str(absolute(video.path)) for video, _ in film.parts if video.by_counting]
+            picks += picker.picks
+            rows = (*rows, *picker.rows())
+            counted += [str(absolute(video.path)) for video, _ in film.parts if video.by_counting]
     if not picks:
         raise DataError("no frame of these sessions is left to pick: the models are sure, or what is left looks alike")
     return Plan([*command], sorted(picks, key=lambda pick: (pick.recording, pick.frame)), counted)

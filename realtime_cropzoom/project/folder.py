@@ -7,7 +7,8 @@ from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import is_file, is_folder, is_there, user_path
-from realtime_cropzoom.project.schema import PROJECT_FILE, Pair, ProjectFile, parse_project
+from realtime_cropzoom.inference.model_paths import PROJECT_FILE
+from realtime_cropzoom.project.schema import Pair, ProjectFile, parse_project
 from realtime_cropzoom.yaml_file import read_text
 
 
@@ -99,6 +100,11 @@ class Project:
     def training_folder(self) -> Path:
         """``models/training/``: the state of an interrupted training."""
         return self.models_folder / "training"
+
+    @property
+    def predictions_folder(self) -> Path:
+        """``predictions/``: what ``cropzoom pipeline`` has found in recordings."""
+        return self.folder / "predictions"
 
     @property
     def evaluation_folder(self) -> Path:

@@ -15,7 +15,6 @@ from realtime_cropzoom.errors import ConfigError, did_you_mean, listed, quoted, 
 from realtime_cropzoom.inference.manifest import MAX_KEYPOINTS
 from realtime_cropzoom.yaml_file import compose_yaml, line_of, parse_mapping
 
-PROJECT_FILE = "project.yaml"
 PAGE = "docs/reference/project-file.md"
 _MAX_NAME = 64
 """Maximum length of a keypoint's name (characters)."""
@@ -162,6 +161,9 @@ def _faults(file: ProjectFile) -> Iterator[tuple[Place, str]]:
     for key, pairs in (("skeleton", file.skeleton), ("symmetric", file.symmetric)):
         for i, pair in enumerate(pairs):
             yield from (((key, i), f"{key}: {fault}") for fault in _pair_faults(pair, file.keypoints))
+    for k, path in enumerate(file.recordings):
+        if "://" in path:
+            yield ("recordings", k), f"recordings: got {shorten(path)}, expected paths of files or folders. Remove it"
     seen: dict[str, int] = {}
     for i, pair in enumerate(file.symmetric):
         for name in {*pair} & seen.keys():

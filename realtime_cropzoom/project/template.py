@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from realtime_cropzoom.errors import ConfigError, SinkError, error_text
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.files.paths import is_folder, is_there
+from realtime_cropzoom.inference.model_paths import PROJECT_FILE
 from realtime_cropzoom.project.edit import yaml_list
 from realtime_cropzoom.project.folder import Project, is_project, load_project
-from realtime_cropzoom.project.schema import PAGE, PROJECT_FILE, Pair, ProjectFile, check_names
+from realtime_cropzoom.project.schema import PAGE, Pair, ProjectFile, check_names
 
 _HEAD = f"""\
 # A project of cropzoom: one kind of animal, its labelled frames and its models.

@@ -20,6 +20,7 @@ from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table
 from realtime_cropzoom.labelling.small_pictures import DUPLICATE_LEVELS, difference, small_picture
 from realtime_cropzoom.project.folder import Project, load_project
 from realtime_cropzoom.sources.image_file import read_image
+from realtime_cropzoom.sources.recording_table import RECORDING_COLUMNS
 
 FOOTAGE = Footage()
 
@@ -68,6 +69,8 @@ def test_pictures_are_exactly_the_frames_they_say(
     rows = check(load_project(folder))
     assert [sum(row.recording == str(video) for row in rows) for video in videos] == [6, 6, 6]
     assert {row.folder for row in rows} == {"rat", "rat-2", "b"}
+    names = f"  rat ← {videos[0]}\n  rat-2 ← {videos[1]}\n"
+    assert f"recordings of the same name have a number in this project:\n{names}18 pictures" in shown.out
     assert {row.round for row in rows} == {1}
     assert "6 frames of each of 3 recordings, 18 together" in shown.err
     assert f"18 pictures in {folder / 'frames'}, round 1" in shown.out
@@ -237,6 +240,7 @@ REFUSED: list[tuple[str, Callable[[Path, list[Path]], list[object]], str]] = [
     ("zero", lambda folder, videos: [videos[0], "--count", 0], "--count: got '0', expected frames from 1 to"),
     ("too many", lambda folder, videos: [videos[1], "--count", 151], "expected at least 151. Give --count 150"),
     ("method", lambda folder, videos: [videos[1], "--method", "kmean"], "Did you mean 'kmeans'?"),
+    ("address", lambda folder, videos: ["http://10.0.0.5/a.mp4"], "RECORDING: got http://10.0.0.5/a.mp4,"),
     ("second is wrong", lambda folder, videos: [videos[0], folder / "none.mp4"], "no recording at"),
 ]  # fmt: skip
 
@@ -252,8 +256,25 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     capfd.readouterr()
     with nothing_changes_in(folder):
         assert frames(folder, *arguments(folder, videos)) == 2
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("cropzoom: ")
     assert words in line
+
+
+def test_recordings_of_runs_have_the_names_of_their_sessions(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = [tmp_path / f"arena_20261129-20442{day}" for day in (1, 2)]
+    for run in runs:
+        run.mkdir()
+        video = FOOTAGE.write(run / "arena.mp4", 60)
+        table = "".join(f"{n},{n},,\n" for n in range(60))
+        (run / "arena_recording.csv").write_text(f"{RECORDING_COLUMNS}\n{table}")
+        (run / "arena_timing.csv").touch()
+    capfd.readouterr()
+    assert frames(folder, *(run / video.name for run in runs), "--count", 2) == 0
+    assert {row.folder for row in check(load_project(folder))} == {run.name for run in runs}
+    assert "have a number" not in capfd.readouterr().out
 
 
 def test_each_recording_that_is_too_short_is_a_line(
@@ -349,12 +370,12 @@ def test_a_session_of_other_keypoints_or_without_pictures_is_one_line(
     capfd.readouterr()
     with nothing_changes_in(folder):
         assert frames(folder, "--uncertain", session) == 2
-        (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+        (line,) = capfd.readouterr().err.splitlines()
         assert "got a session with the keypoints nose, ear, expected those of the project: nose, tail" in line
         poses_of(video)
         video.unlink()
         assert frames(folder, "--uncertain", session) == 2
-        (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cropzoom: ")]
+        (line,) = capfd.readouterr().err.splitlines()
         assert "there are no pictures of its frames" in line
         assert frames(folder, video, "--uncertain", session) == 2
         assert "expected sessions alone" in capfd.readouterr().err

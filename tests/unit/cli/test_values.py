@@ -10,6 +10,7 @@ import pytest
 
 from realtime_cropzoom.cli import main
 from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, names, seconds, some_text, whole
+from realtime_cropzoom.errors import ConfigError
 
 NUMBERS = ["nan", "inf", "1e400", "-1", "1e300", "99999999999999999999", ""]
 
@@ -77,3 +78,27 @@ def _started(arguments: argparse.Namespace) -> int:
 def test_what_makes_sense_is_taken() -> None:
     assert (seconds("1.5"), frame_rate("29.97"), whole(1, 10)("7")) == (1.5, 29.97, 7)
     assert a_path("sessions/x") == Path("sessions/x")
+
+
+def test_an_address_is_no_path_and_keeps_its_slashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for refused in (a_path, a_session):
+        with pytest.raises(
+            ConfigError, match=r"^got http://10\.0\.0\.5/x\.mp4, expected a file or folder of this comp"
+        ):
+            refused("http://me:secret@10.0.0.5/x.mp4")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd:").mkdir()
+    (tmp_path / "odd:" / "a.mp4").touch()
+    assert a_path("odd://a.mp4") == Path("odd:/a.mp4"), "a file that is there"
+
+
+def test_a_value_that_is_read_after_the_arguments_is_one_line_too(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["init", str(tmp_path / "rat"), "--keypoints", "nose,tail"]) == 0
+    capfd.readouterr()
+    for given in ("", "http://10.0.0.5/labels.csv"):
+        assert main.main(["evaluate", str(tmp_path / "rat"), given]) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("cropzoom: got ")
+        assert ", expected a file or folder" in line

@@ -125,3 +125,23 @@ def test_each_recording_counts_once_however_it_is_given(tmp_path: Path, monkeypa
 )
 def test_names_are_those_of_the_files_as_far_as_folders_may_have_them(file: str, name: str) -> None:
     assert name_of(Path("x") / file) == name
+
+
+@pytest.mark.parametrize(
+    ("session", "video", "poses", "name"),
+    [
+        ("rat_20261129-204423", "rat", ("rat",), "rat_20261129-204423"),
+        ("day2", "rat", ("rat",), "day2_rat"),
+        ("cameras_20261129-204423", "left", ("left", "right"), "cameras_20261129-204423_left"),
+        ("rat_20261129-204423", "second", ("rat",), "rat_20261129-204423_second"),
+    ],
+    ids=["of a run", "of a renamed run", "of several cameras", "a further one of a run"],
+)
+def test_a_recording_of_a_run_is_named_by_its_folder(
+    tmp_path: Path, session: str, video: str, poses: tuple[str, ...], name: str
+) -> None:
+    folder = tmp_path / session
+    folder.mkdir()
+    for file in (f"{video}.mp4", f"{video}_recording.csv", *(f"{stem}_timing.csv" for stem in poses)):
+        (folder / file).touch()
+    assert name_of(folder / f"{video}.mp4") == name

@@ -59,6 +59,10 @@ FAULTS = [
     ("keypoints: [a, b, c]\nsymmetric: [[a, b], [b, c]]\n", ["symmetric: got b in two pairs"]),
     ("keypoints: [a]\nheld_out: {share: 1.5}\n", ["p, line 2: held_out.share: got 1.5, expected 0.5 or less"]),
     ("keypoints: [a]\nheld_out: 0.2\n", ["held_out: got 0.2, expected lines such as 'share: 0.15'"]),
+    (
+        "keypoints: [a]\nrecordings: [b, http://x/c.mp4]\n",
+        ["p, line 2: recordings: got 'http://x/c.mp4', expected paths"],
+    ),
     ("keypoints: [a]\nheld_out: {recordings: a}\n", ["held_out.recordings: got 'a', expected a list of names"]),
     ("keypoints: [a]\ntraining: {minutes: 0}\n", ["training.minutes: got 0, expected a number above 0"]),
     ("keypoints: [a]\ntraining: {minutes: .inf}\n", ["training.minutes: got inf, expected a number"]),
