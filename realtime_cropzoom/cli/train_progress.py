@@ -87,12 +87,12 @@ class TrainProgress:
             self._bar.move(step.done, step.of)
         elif step.seconds >= self._line_due_s:
             self._line_due_s = step.seconds + _LINE_EVERY_S
-            say(f"batch {step.done} of {step.of}, about {duration(step.seconds_left)} left")
+            say(f"training {step.done / step.of:.0%}, about {duration(step.seconds_left)} left")
 
     def epoch(self, epoch: Epoch) -> None:
         """Show the loss and error of an epoch."""
         if sys.stderr.isatty():
-            error = "" if math.isnan(epoch.held_out_px) else f", held-out {epoch.held_out_px:.1f} px"
+            error = "" if math.isnan(epoch.held_out_px) else f", held-out error {epoch.held_out_px:.1f} px"
             self._bar.add(f"loss {epoch.loss:.2f}{error}")
         else:
             say(str(epoch))
@@ -137,7 +137,7 @@ class PairProgress:
 def _words(role: str, progress: _OfModel) -> str:
     if progress.loss is None:
         return f"{role}: begins"
-    error = "" if progress.held_out_px is None else f", held-out {progress.held_out_px:.1f} px"
+    error = "" if progress.held_out_px is None else f", held-out error {progress.held_out_px:.1f} px"
     return f"{role}: loss {progress.loss:.2f}{error}"
 
 

@@ -63,7 +63,7 @@ def uncertainty(judged: Judgement) -> list[str]:
     if np.isfinite([median.low, median.high]).all():
         sentences.append(
             f"With other frames of the same kind, the median error would lie between {median.low:.1f} and "
-            f"{median.high:.1f} px (95 % interval, bootstrap over frames)"
+            f"{median.high:.1f} px (95 % interval)"
         )
     if judged.frames < _ENOUGH_FRAMES:
         frames = f"{judged.frames} frames are" if judged.frames > 1 else "1 frame is"
@@ -88,13 +88,19 @@ def lowest_share(count: int) -> float:
 def compared(comparison: Comparison) -> str:
     """Return a sentence about the models before."""
     change, on = comparison.change, f"on the same {pluralize(comparison.frames, 'frame')}"
+    than = "to" if comparison.word == "no clear difference" else "than"
+    begin = f"{comparison.word} {than} the models before, {on}"
+    if np.isnan([comparison.before_px, comparison.now_px]).any():
+        return f"{begin}: {_median(comparison.before_px)} before, {_median(comparison.now_px)} now"
     numbers = f"median {comparison.before_px:.1f} px before, {comparison.now_px:.1f} px now"
     if not np.isfinite([change.low, change.high]).all():
         return f"{on}: {numbers}; too few frames to say more"
     mean = f"mean error {change.value:+.1f} px, 95 % interval {change.low:+.1f} to {change.high:+.1f}"
-    return f"{comparison.word} than the models before, {on}: {numbers} ({mean})".replace(
-        "no clear difference than", "no clear difference to"
-    )
+    return f"{begin}: {numbers} ({mean})"
+
+
+def _median(px: float) -> str:
+    return "no keypoint with a position" if np.isnan(px) else f"median {px:.1f} px"
 
 
 def worse(judged: Judgement, way_back: str) -> list[str]:

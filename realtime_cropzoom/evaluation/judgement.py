@@ -28,12 +28,18 @@ class Comparison:
     before_px: float
     """Median error of the models before; NaN if none has a position in both."""
     now_px: float
+    """The same of the models now."""
     change: Interval
     """Mean of (error now − error before), pixels, with its interval over frames."""
 
     @property
     def word(self) -> str:
-        """``better``, ``worse``, or ``no clear difference`` if the interval includes 0."""
+        """``better``, ``worse``, or ``no clear difference`` if the interval includes 0 or is unknown.
+
+        Models that give no keypoint a position are worse than others, although they have no error.
+        """
+        if np.isnan(self.before_px) != np.isnan(self.now_px):
+            return "better" if np.isnan(self.before_px) else "worse"
         if self.change.high < 0:
             return "better"
         return "worse" if self.change.low > 0 else "no clear difference"

@@ -25,8 +25,7 @@ class Device:
 
     def __str__(self) -> str:
         """Words for the user."""
-        where = {"cpu": "the CPU", "cuda": "the GPU (CUDA)", "mps": "the GPU (MPS)"}.get(self.name, self.name)
-        return f"{where}, in bfloat16" if self.bfloat16 else where
+        return "the CPU" if self.name == "cpu" else "the GPU"
 
 
 CPU = Device("cpu")

@@ -75,7 +75,7 @@ def train_role(project: Project, role: Role, tell: Tell, stopped: Callable[[], b
         _train(epochs, trainer, folder, role, tell, stopped)
     except _Stopped:
         return
-    tell(Said(f"{role}: exporting the best model, of epoch {epochs.best.number}"))
+    tell(Said(f"{role}: writing the best model, that of epoch {epochs.best.number} of {len(epochs.done)}"))
     partial = folder.folder / f"{role}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -100,7 +100,7 @@ def _begin(trainer: Trainer, folder: TrainingFolder, role: Role, minutes: float,
     saved = folder.read_state(role)
     state = None if saved is None else _loaded(saved, folder, role)
     device, step_s = trainer.choose_precision()
-    tell(Said(f"{role}: {step_s:.2f} s per batch of {trainer.batch_size} pictures on {device}"))
+    tell(Said(f"{role}: trains on {device}"))
     budget_s = max(_MIN_SHARE * 60 * minutes, 60 * minutes - _AROUND_S)
     epochs = Epochs(trainer, Pace.of_time(budget_s, step_s), time.monotonic())
     if state is not None:

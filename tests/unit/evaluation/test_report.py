@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from realtime_cropzoom.evaluation.files import write_evaluation
-from realtime_cropzoom.evaluation.findings import Word, verdict
+from realtime_cropzoom.evaluation.findings import Word, compared, verdict
 from realtime_cropzoom.evaluation.judgement import Judgement
 from realtime_cropzoom.evaluation.report import Report, report_html
 from realtime_cropzoom.evaluation.results import Results, count_tracked, errors_text, read_errors
@@ -177,6 +177,22 @@ def test_good_models_that_are_worse_than_those_before_are_said_to_be_so_first_an
     assert lines[1].endswith("or go back to the models before: mv before here")
     assert lines[2].startswith("good: ")
     assert len([line for line in lines if "than the models before" in line]) == 1
+
+
+@pytest.mark.parametrize(("before_px", "now_px", "word"), [(np.inf, 2.0, "better"), (2.0, np.inf, "worse")])
+def test_models_that_find_no_keypoint_are_worse_and_have_no_median(
+    tmp_path: Path, before_px: float, now_px: float, word: str
+) -> None:
+    before, now = (_judged(tmp_path, np.full((12, 4), px)) for px in (before_px, now_px))
+    csv = tmp_path / "errors.csv"
+    csv.write_text(errors_text(before.results))
+    comparison = Judgement(now.results, earlier=read_errors(csv)).comparison
+    assert comparison is not None
+    assert comparison.word == word
+    said = ["no keypoint with a position" if px == np.inf else "median 2.0 px" for px in (before_px, now_px)]
+    assert compared(comparison) == (
+        f"{word} than the models before, on the same 12 frames: {said[0]} before, {said[1]} now"
+    )
 
 
 def test_models_are_compared_on_the_same_labels_only(tmp_path: Path) -> None:

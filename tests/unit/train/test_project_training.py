@@ -321,7 +321,7 @@ def test_progress_is_one_line_for_both(capsys: pytest.CaptureFixture[str]) -> No
         shown.show("pose", Progress(0.3, 200.0, 4, 2.0, None))
     assert capsys.readouterr().err.splitlines() == [
         "training 10%, about 5 min left; pose: begins",
-        "training 20%, about 3 min left; detector: loss 1.23, held-out 5.7 px; pose: loss 2.00",
+        "training 20%, about 3 min left; detector: loss 1.23, held-out error 5.7 px; pose: loss 2.00",
     ]
 
 
