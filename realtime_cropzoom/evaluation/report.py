@@ -197,7 +197,8 @@ def _table(what: str, rows: dict[str, ErrorSummary], body_px: float) -> str:
         part = findings.part_of_body(row.median_px, body_px) or "–"
         cells = (name, row.count, row.missing, _px(row.mean_px), _px(row.median_px), _px(row.p95_px), part)
         lines.append(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in cells)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    rows_html = "".join(lines)
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{rows_html}</tbody></table></div>"
 
 
 def _worst(judged: Judgement) -> str:
