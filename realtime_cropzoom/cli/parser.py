@@ -46,7 +46,7 @@ _EXAMPLES = {
     "crop": "cropzoom crop DETECTOR_DIR recordings/*.mp4 --crop-size 240",
     "remap": "cropzoom remap POSE_DIR/video_preds/cropped_a.csv DETECTOR_DIR/video_preds/a_bbox.csv",
     "init": "cropzoom init rat_arena --keypoints nose,ear_l,ear_r,tail_base --skeleton nose-ear_l,nose-ear_r",
-    "train": "cropzoom train config.yaml --output-dir DETECTOR_DIR --overrides model.backbone=cropzoom_small",
+    "train": "cropzoom train rat_arena",
     "evaluate": "cropzoom evaluate rat_arena",
     "export": "cropzoom export POSE_DIR",
     "export-deeplabcut": "cropzoom export-deeplabcut dlc-models-pytorch/iteration-0/NAME-shuffle1/train "
@@ -175,4 +175,12 @@ def _unknown(parser: Parser, unknown: Sequence[str]) -> str:
     if flag is None:
         return f"{parser.command}: got {unknown[0]!r}, expected no further argument. See: {parser.prog} --help"
     name = flag.partition("=")[0]
-    return f"{parser.command} has no {name}.{did_you_mean(name, parser.flags)} See: {parser.prog} --help"
+    likely = _instead_of_project(parser) if name == "--project" else did_you_mean(name, parser.flags)
+    return f"{parser.command} has no {name}.{likely} See: {parser.prog} --help"
+
+
+def _instead_of_project(parser: Parser) -> str:
+    """Return how a project is given to a command without the flag, or which commands have it."""
+    if any(action.metavar == "PROJECT" for action in parser._actions):
+        return " Give the project alone"
+    return " 'cropzoom run' and 'cropzoom pipeline' run the models of a project"

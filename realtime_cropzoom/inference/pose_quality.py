@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime_cropzoom.errors import advise, quoted
+from realtime_cropzoom.errors import advise, pluralize, quoted
 from realtime_cropzoom.inference.manifest import Trained
 from realtime_cropzoom.inference.manifest_words import trained_text
 from realtime_cropzoom.inference.presence import Doubt
@@ -30,6 +30,9 @@ MAX_LENGTH_SPREAD = 1.0
 SHIPPED_KNOW = "one dark mouse on a light floor, seen from above"
 SHIPPED_ARE_FOR = f"The shipped models are for {SHIPPED_KNOW}."
 OTHER_ANIMALS = "these models were trained on others"
+FIRST_COMMANDS = "cropzoom init NAME --keypoints …, then cropzoom frames NAME VIDEO"
+"""How to begin with models for another animal."""
+TUTORIAL = "docs/tutorials/your-animal.md"
 DO_NOT_FIT = "these models probably do not fit"
 
 _BATCH = 128
@@ -146,7 +149,12 @@ def quality_lines(
     if summary["poses"]:
         likely = {name: value for name, value in summary["likelihood"].items() if value is not None}
         each = ", ".join(f"{quoted(name)} {value:.2f}" for name, value in likely.items())
-        lines += [f"likelihood (median): {each}" if likely else "likelihood: this model knows none"]
+        where = (
+            ""
+            if summary["poses"] == summary["frames"]
+            else f" in the {pluralize(summary['poses'], of.one)} with a pose"
+        )
+        lines += [f"likelihood{where} (median): {each}" if likely else "likelihood: this model knows none"]
         length, (low, high) = summary["length_px"], summary["length_px_10_90"]
         known = "unknown, since a keypoint is absent in each pose"
         if length is not None:
@@ -194,11 +202,11 @@ def misfit_lines(
     doubts_boxes = summary["poses"] > 0 and not boxes_as_trained  # without a pose there was no box
     return [
         first + (f". {SHIPPED_ARE_FOR}" if shipped else ""),
-        _what_to_do(of, drawable=drawable, doubts_boxes=doubts_boxes),
+        _what_to_do(of, shipped=shipped, drawable=drawable, doubts_boxes=doubts_boxes),
     ]
 
 
-def _what_to_do(of: InputKind, *, drawable: bool, doubts_boxes: bool) -> str:
+def _what_to_do(of: InputKind, *, shipped: bool, drawable: bool, doubts_boxes: bool) -> str:
     """Return advice. It names only flags that the running command has."""
     look = " Look with 'cropzoom draw'." if drawable else ""
     look += " 'cropzoom doctor' says why it is not found." if of is InputKind.VIDEO else ""
@@ -210,7 +218,8 @@ def _what_to_do(of: InputKind, *, drawable: bool, doubts_boxes: bool) -> str:
     where = "frames of this video" if of is InputKind.VIDEO else "more images of this kind"
     size = f" Does it fill its box, or only a small part?{box}" if doubts_boxes else ""
     other = other if doubts_boxes else other.replace("Else give", "Give").replace("Else take", "Take")
-    return f"Is the animal in the picture?{look}{size} {other}, or label {where} and train your own: cropzoom train"
+    own = f"train your own: {FIRST_COMMANDS}; {TUTORIAL}" if shipped else f"label {where} and train again"
+    return f"Is the animal in the picture?{look}{size} {other}, or {own}"
 
 
 def report_quality(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from realtime_cropzoom.errors import pluralize
 from realtime_cropzoom.inference.pose_quality import misfit_lines, nothing_found, quality_lines, skipped_line
 from realtime_cropzoom.messaging.message import StatusMessage
 from realtime_cropzoom.types import StreamState
@@ -112,7 +113,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
     if summary["detector"] is not None:
         detector = summary["detector"]
         with_box = detector["detections"] - detector["unusable"]
-        lines.append(f"{detector['detections']} detections, of which {with_box} gave a box")
+        frames = pluralize(detector["detections"], "frame")
+        lines.append(f"the detector looked at {frames}, and found the animal in {with_box} of them")
     if summary.get("animal") is not None:
         skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
         lines += quality_lines(

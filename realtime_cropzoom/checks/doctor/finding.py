@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from realtime_cropzoom.checks.doctor.experiments import Tried
 from realtime_cropzoom.checks.doctor.facts import Facts
 from realtime_cropzoom.errors import advise
-from realtime_cropzoom.inference.pose_quality import known_words
+from realtime_cropzoom.inference.pose_quality import FIRST_COMMANDS, known_words
 
 PROGRESSIVE = "Set the camera to progressive frames, or deinterlace the video: ffmpeg -i VIDEO -vf yadif OUT.mp4"
 
@@ -41,7 +41,7 @@ def knows(facts: Facts) -> str:
 def train(facts: Facts) -> str:
     """Return the advice to train models, or to train them again."""
     if facts.shipped:
-        return "train your own on frames of it: cropzoom init NAME --keypoints …, then cropzoom frames NAME VIDEO"
+        return f"train your own on frames of it: {FIRST_COMMANDS}"
     return "label frames of this video and train again: cropzoom frames PROJECT VIDEO"
 
 

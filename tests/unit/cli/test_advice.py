@@ -122,7 +122,7 @@ def test_advice_of_each_command(command: str) -> None:
     words = [*command.split(), "X"]
     with flags_of_command(parsers()[command].flags):
         said = [line for of in InputKind for line in misfit_lines(quality.summary(), shipped=True, of=of)]
-    assert "cropzoom train" in said[1]
+    assert "train your own: cropzoom init NAME --keypoints …, then cropzoom frames NAME VIDEO" in said[1]
     assert not foreign_flags(words, "\n".join(said))
     assert ("--crop-size" in said[1]) == ("--crop-size" in parsers()[command].flags)
 

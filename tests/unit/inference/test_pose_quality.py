@@ -65,10 +65,11 @@ def test_counts_become_words() -> None:
     assert summary["length_px"] == pytest.approx(100, rel=0.02)
     assert quality_lines(summary, shipped=True) == [
         "animal found in 99 % of 300 processed frames",
-        "likelihood (median): a 0.90, b 0.90, c 0.90",
+        "likelihood in the 297 frames with a pose (median): a 0.90, b 0.90, c 0.90",
         "body length 100 px (80 % of poses: 100 to 100 px), jumps in 1 % of poses",
     ]
     assert json.loads(json.dumps(summary)) == summary
+    assert quality_lines(counted(9).summary(), shipped=True)[1] == "likelihood (median): a 0.90, b 0.90, c 0.90"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,8 @@ def test_run_says_that_the_models_do_not_fit(tmp_path: Path, white_mouse: Path) 
     words = " ".join(done.stdout.split())
     assert UNFIT in words
     assert MADE_FOR in words
-    assert "cropzoom train" in words
+    assert "train your own: cropzoom init NAME --keypoints …, then cropzoom frames NAME VIDEO; " in words
+    assert "docs/tutorials/your-animal.md" in words
     quiet = cropzoom("run", white_mouse, "--pace", "fast", "--publish", "none", "--out", tmp_path / "q", "--quiet")
     assert quiet.returncode == 3
     assert UNFIT in quiet.stderr
@@ -236,7 +238,10 @@ def test_predict_on_images_without_an_animal(tmp_path: Path, capfd: pytest.Captu
     words = " ".join(done.err.split())
     assert "cropzoom: empty: likelihood (median): " in words
     assert "the animal was found in no image: these models probably do not fit these images" in words
-    assert "Is the animal in the picture? Take a model for such images, or label more images of this kind" in words
+    assert (
+        "Is the animal in the picture? Take a model for such images, or label more images of this kind and train again"
+        in words
+    )
     assert "--crop-size" not in done.err
     assert "its box" not in done.err, "no box was made"
     assert (tmp_path / "model/image_preds/empty/predictions.csv").exists()

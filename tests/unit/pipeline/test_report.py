@@ -20,6 +20,15 @@ def test_progress_counts_to_the_smallest_known_number_of_frames() -> None:
     assert expected_frame_count(None, None) is None
 
 
+def test_it_says_in_how_many_frames_the_detector_looked_and_found_an_animal(tmp_path: Path) -> None:
+    source = "synthetic:arena,seconds=0.2"
+    summary = run_to_end(make_settings(tmp_path, source=source, pace="fast", detector_every=2)).summary
+    assert summary["detector"]["detections"] == 3
+    assert "the detector looked at 3 frames, and found the animal in " in report(summary)
+    half = {**summary, "detector": {"detections": 425, "unusable": 316, "failed": 0}}
+    assert "the detector looked at 425 frames, and found the animal in 109 of them" in report(half)
+
+
 def test_frames_that_arrived_old_are_not_reported_as_lost(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, publish=ANY_PORT, publish_latest=ANY_PORT, max_lag=100, frames=20)
     run = listen(settings, Camera(Segment(20, lost={3: 2}, stale={5: 7})))
