@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from realtime_cropzoom.cli.values import a_path, a_session, number, some_text
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.paths import user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
-from realtime_cropzoom.sessions.latest import LATEST
+from realtime_cropzoom.sessions.latest import LATEST, is_elsewhere
 
 if TYPE_CHECKING:
     from realtime_cropzoom.checks.doctor.finding import Finding
@@ -150,10 +151,17 @@ def _name_of_models(settings: Settings, session: OfSession | None) -> str:
 
 
 def _picture(what: str, session: Path | None, models: str) -> Path:
-    """Return the picture to write: in the folder of a session, else here, named as the source and the models."""
+    """Return the picture to write: in the folder of a session, else here, named as the source and the models.
+
+    It is here, too, if the user has not named that folder (``latest``, and this folder has no session), or if nothing
+    can be written there.
+    """
     last = f"{models}_doctor.png" if models else "doctor.png"
     if session is not None:
-        return session / last if session.is_dir() else session.with_name(f"{session.stem}_{last}")
+        folder, name = (session, last) if session.is_dir() else (session.parent, f"{session.stem}_{last}")
+        if not is_elsewhere(what) and os.access(folder, os.W_OK):
+            return folder / name
+        return Path(f"{session.stem}_{last}")
     path = user_path(what)
     stem = path.stem if path.exists() else "".join(c if c.isalnum() else "_" for c in what).strip("_")[:60]
     return Path(f"{stem or 'source'}_{last}")

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from realtime_cropzoom.checks.doctor.facts import SessionFacts
-from realtime_cropzoom.checks.doctor.samples import MOMENTS
+from realtime_cropzoom.checks.doctor.samples import FOLLOWING, MOMENTS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, advise
 from realtime_cropzoom.project.folder import is_project
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.sources.recording_table import is_recording_of, read_captured_frames
-from realtime_cropzoom.types import Int64, State
+from realtime_cropzoom.types import Bool, Int64, State
 
 _OF_MODELS = (
     *("project", "detector", "pose", "precision", "provider", "decoder", "crop_size", "crop_ratio", "anchor_keypoints"),
@@ -100,14 +100,33 @@ def _wanted(tables: SessionTables, video: str) -> Int64:
     if captured is not None:
         every = np.array(captured, np.int64)
     states = np.array(tables.states)[every[every < len(tables.poses)]]
-    places = np.arange(len(states))
-    lost = places[(states != State.TRACKING.value) & (states != "")]
-    some = _spread(lost, MOMENTS // 2)
-    rest = _spread(np.setdiff1d(places, some), MOMENTS - len(some))
-    return np.union1d(some, rest).astype(np.int64)
+    return choose_places((states != State.TRACKING.value) & (states != ""))
 
 
-def _spread(places: Int64, count: int) -> Int64:
-    if not len(places) or count < 1:
-        return places[:0]
-    return np.asarray(places[np.unique(np.linspace(0, len(places) - 1, count).round().astype(int))], np.int64)
+def choose_places(lost: Bool) -> Int64:
+    """Return which frames to look at, spread over the session: half of them or more are lost ones, if so many are.
+
+    Args:
+        lost: (n,) whether the animal is lost in each frame.
+
+    Returns:
+        At most ``MOMENTS`` numbers of frames, in order, and no neighbours unless the session is very short.
+    """
+    every = np.arange(len(lost))
+    apart = min(FOLLOWING + 1, max(1, len(lost) // MOMENTS))
+    if 2 * int(lost.sum()) >= len(lost):
+        return _spread(every, MOMENTS, apart)
+    few = 2 * int(lost.sum()) < apart * MOMENTS  # they are nearer to each other, so that half of all can be lost ones
+    some = _spread(every[lost], MOMENTS // 2, min(apart, 2) if few else apart)
+    gap = max(apart, len(lost) // (3 * MOMENTS))
+    far = [place for place in every.tolist() if not len(some) or np.abs(some - place).min() >= gap]
+    return np.union1d(some, _spread(np.array(far, np.int64), MOMENTS - len(some), apart))
+
+
+def _spread(places: Int64, count: int, apart: int) -> Int64:
+    """Return at most ``count`` of the places, evenly spread over them, each at least ``apart`` after the last."""
+    count, chosen = min(count, -(-len(places) // apart)), list[int]()
+    for k in np.linspace(0, len(places) - 1, count).round().astype(int) if len(places) else ():
+        if not chosen or places[k] - chosen[-1] >= apart:
+            chosen.append(int(places[k]))
+    return np.array(chosen, np.int64)

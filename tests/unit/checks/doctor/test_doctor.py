@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import pytest
 from support.blob_films import draw
 from support.pipelines import make_settings, run_to_end
 
-from realtime_cropzoom.checks.doctor.samples import Sample, spread, take_samples
-from realtime_cropzoom.checks.doctor.session import read_of_session
+from realtime_cropzoom.checks.doctor.samples import FOLLOWING, MOMENTS, Sample, spread, take_samples
+from realtime_cropzoom.checks.doctor.session import choose_places, read_of_session
 from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.offline.video_writer import VideoWriter
+from realtime_cropzoom.sessions.latest import note_session
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.types import UInt8
 
@@ -96,9 +98,12 @@ def test_a_cause_gives_exit_code_1_and_the_same_in_json(
 def test_a_session_is_looked_at_with_its_own_models_and_where_it_was_lost(
     tmp_path: Path, models: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    noise = np.random.default_rng(0)
+
     def hide(image: UInt8) -> UInt8:
         hide.calls += 1  # type: ignore[attr-defined]
-        return np.full_like(image, 50) if hide.calls > 60 else image  # type: ignore[attr-defined]
+        away = np.asarray(noise.integers(46, 54, image.shape), np.uint8)  # no two frames are the same
+        return away if hide.calls > 60 else image  # type: ignore[attr-defined]
 
     hide.calls = 0  # type: ignore[attr-defined]
     video = write_film(tmp_path / "film.mp4", hide)
@@ -117,6 +122,34 @@ def test_a_session_is_looked_at_with_its_own_models_and_where_it_was_lost(
     video.unlink()
     assert main(["doctor", str(pipeline.folder)]) == 2
     assert "its frames were not recorded, or the recording is not where it was" in capsys.readouterr().err
+
+
+def test_the_picture_of_a_session_is_written_where_the_user_may_expect_it(
+    tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_film(tmp_path / "film.mp4")
+    given: dict[str, Any] = {"detector": models[1], "pose": models[3], "crop_size": 96, "pace": "fast"}
+    pipeline = run_to_end(make_settings(tmp_path, source=str(video), **given))
+    session, here = pipeline.folder, tmp_path / "here"
+    assert session is not None
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    note_session(session)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["doctor", "latest"]) == 0
+    shown = capsys.readouterr()
+    assert f"latest is {session}, of another folder" in shown.err
+    assert f"picture: {session.name}_doctor.png\n" in shown.out
+    assert (here / f"{session.name}_doctor.png").exists()
+    assert not (session / "doctor.png").exists(), "the user has not named that folder"
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "latest"]) == 0
+    found = Path("sessions") / session.name / "doctor.png"
+    assert f"picture: {found}\n" in capsys.readouterr().out
+    assert found.exists()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["doctor", str(session)]) == 0
+    assert f"picture: {session.name}_doctor.png\n" in capsys.readouterr().out, "nothing can be written there"
 
 
 @pytest.mark.parametrize(
@@ -150,6 +183,33 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert len(said.err.strip().splitlines()) == 1
     assert said.out == ""
     assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("lost", "of_them"),
+    [
+        pytest.param(range(0), 0, id="never lost"),
+        pytest.param(range(600), 24, id="always lost"),
+        pytest.param(range(100, 500), 16, id="mostly lost"),
+        pytest.param(range(200, 400), 12, id="a third"),
+        pytest.param(range(590, 600), 5, id="the last frames"),
+        pytest.param(range(0, 600, 7), 12, id="now and then"),
+    ],
+)
+def test_frames_of_a_session_are_spread_over_it_and_never_neighbours(lost: range, of_them: int) -> None:
+    where = np.isin(np.arange(600), lost)
+    places = choose_places(where)
+    assert np.diff(places).min() > (FOLLOWING if len(lost) != 10 else 1), "each is looked at with those that follow"
+    assert int(where[places].sum()) == pytest.approx(of_them, abs=1)
+    assert 20 <= len(places) <= MOMENTS
+    assert places[0] < 30
+    assert places[-1] >= 570
+    assert np.diff(places).max() < 80
+
+
+def test_of_a_short_session_as_many_frames_are_looked_at_as_it_has() -> None:
+    assert choose_places(np.arange(10) > 6).tolist() == list(range(10))
+    assert choose_places(np.zeros(0, bool)).tolist() == []
 
 
 def test_samples_of_a_file_are_spread_over_it_and_each_has_the_frames_that_follow(tmp_path: Path) -> None:
