@@ -15,9 +15,10 @@ import numpy as np
 
 from realtime_cropzoom.errors import CropzoomError, DataError, SourceError
 from realtime_cropzoom.files.csv_text import Records
-from realtime_cropzoom.files.paths import as_text, is_file, user_path
+from realtime_cropzoom.files.paths import as_text, is_file, is_folder, user_path
 from realtime_cropzoom.sessions.review_session import ReviewSession
-from realtime_cropzoom.sources.factory import SYNTHETIC
+from realtime_cropzoom.sources.base import without_password
+from realtime_cropzoom.sources.factory import SYNTHETIC, has_scheme
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
 from realtime_cropzoom.sources.recording_table import read_uncaptured, recorded_videos, recording_table_path
 from realtime_cropzoom.types import Int64, UInt8
@@ -150,7 +151,18 @@ def open_film(review: ReviewSession, source: Path | None, progress: Progress) ->
             return attempt()
         except CropzoomError as error:
             tried.append(as_text(str(error)))
-    raise NoPicture("; ".join(dict.fromkeys(tried)) or "the frames were not recorded, and the source was live")
+    raise NoPicture("; ".join(dict.fromkeys(tried)) or f"the frames were not recorded, and {_why_gone(review)}")
+
+
+def _why_gone(review: ReviewSession) -> str:
+    """Return why the source of a session cannot be shown again."""
+    source = review.tables.source
+    if source is None:
+        return "the session does not say what its source was"
+    shown = as_text(without_password(source))
+    if is_folder(user_path(source)):
+        return f"the source, {shown}, is a folder of images, not a video"
+    return f"the source, {shown}, was live" if has_scheme(source) else f"the source, {shown}, is not where it was"
 
 
 def _attempts(review: ReviewSession, source: Path | None, progress: Progress) -> Iterator[Callable[[], Film]]:

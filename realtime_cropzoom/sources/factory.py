@@ -39,6 +39,15 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]+):(.*)", re.DOTALL)
 """Pattern of ``SCHEME:REST``. A scheme has at least two characters: a single letter is a Windows drive."""
 
 
+def has_scheme(spec: str) -> bool:
+    """Return whether a source is named as ``SCHEME:REST``, as cameras and streams are, and not as a path.
+
+    Args:
+        spec: The source as the user gave it.
+    """
+    return _SCHEME.fullmatch(spec) is not None
+
+
 def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open a video file, a folder of images, or ``SCHEME:REST``.
 

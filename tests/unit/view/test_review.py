@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from support.sessions import write_poses
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
-from realtime_cropzoom.sessions.films import NoPicture
+from realtime_cropzoom.sessions.films import NoPicture, open_film
+from realtime_cropzoom.sessions.review_session import ReviewSession
 from realtime_cropzoom.trigger.engine.events import Action, ActionType, Decision, Verdict
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.view.review import Review, make_review_app
@@ -314,8 +316,25 @@ def test_a_session_without_video_says_so(tmp_path: Path) -> None:
     with reviewing(run(tmp_path, Film(12))) as site:
         assert site.video()["state"] == "none"
         status, body = site.get("/api/session/frame/3.jpg")
-        assert (status, body) == (404, b"the frames were not recorded, and the source was live\n")
+        why = b"the frames were not recorded, and the session does not say what its source was\n"
+        assert (status, body) == (404, why)
         assert site.json("/api/session")["extent"][0] >= 100
+
+
+def test_a_session_whose_source_is_gone_says_why(tmp_path: Path) -> None:
+    folder = run(tmp_path, Film(3))
+    config = (folder / "config.yaml").read_text()
+    (tmp_path / "images").mkdir()
+    for source, why in (
+        (tmp_path / "deleted.mp4", f"{tmp_path / 'deleted.mp4'}, is not where it was"),
+        (tmp_path / "images", f"{tmp_path / 'images'}, is a folder of images, not a video"),
+        ("rtsp://me:secret@camera/1", "rtsp://camera/1, was live"),
+        ("camera:0", "camera:0, was live"),
+    ):
+        (folder / "config.yaml").write_text(re.sub(r"(?m)^source: .*", f"source: {source}", config))
+        with pytest.raises(NoPicture) as refused:
+            open_film(ReviewSession(folder), None, lambda share: None)
+        assert str(refused.value) == f"the frames were not recorded, and the source, {why}"
 
 
 def test_a_killed_run_is_shown_as_far_as_it_came(recorded: Path, tmp_path: Path) -> None:
