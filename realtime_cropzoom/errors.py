@@ -80,11 +80,17 @@ class StateError(CropzoomError):
     """A call does not fit the state of a run."""
 
 
+_OF_HDF5 = re.compile(r"errno = \d+, error message = '([^']+)'")
+"""The error of the system in a text of HDF5, which has many lines and a number for each byte."""
+
+
 def error_text(error: BaseException) -> str:
     """Return the text of an error for use within a line: without its number and the repeated file name."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not text in UTF-8"
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error)
+    of_system = _OF_HDF5.search(text)
+    return (of_system[1] if of_system else " ".join(text.split())) or type(error).__name__
 
 
 _MEANINGS = {

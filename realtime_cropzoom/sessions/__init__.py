@@ -12,5 +12,5 @@ In reading order:
 * ``review_session``, ``films``: the numbers and the pictures of a session, for whoever looks at it frame by frame.
 * ``compare``: the differences between the poses of two sessions.
 * ``foreign``: prediction files of other programs, which ``compare`` reads.
-* ``convert``, ``nwb``: export to a tidy table, DeepLabCut's H5 or NWB.
+* ``convert``, ``nwb``, ``h5_table``: export to a tidy table, DeepLabCut's H5 or NWB.
 """

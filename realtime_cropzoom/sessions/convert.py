@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from realtime_cropzoom.errors import ConfigError, DataError, SinkError, install_advice
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError, error_text, install_advice
 from realtime_cropzoom.sessions.files import Session
+from realtime_cropzoom.sessions.h5_table import save_h5_table
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
 
 _EXTRAS = {"nwb": ("nwb", ("pynwb", "ndx_pose")), "h5": ("tables", ("tables",)), "parquet": ("tables", ("pyarrow",))}
@@ -118,7 +119,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         partial.replace(path)
     except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror or error}; give another file with --out") from error
+        raise SinkError(f"cannot write {path}: {error_text(error)}; give another file with --out") from error
     finally:
         with contextlib.suppress(OSError):  # after a success it does not exist
             partial.unlink()
@@ -133,12 +134,11 @@ def _write_parquet(partial: Path, _: Path, tables: SessionTables) -> None:
 
 
 def _write_h5(partial: Path, _: Path, tables: SessionTables) -> None:
-    """Write as DeepLabCut does: the three header rows are levels of the columns; its readers expect this key."""
+    """Write as DeepLabCut does: the three header rows are levels of the columns."""
     levels = [[tables.scorer], tables.keypoint_names, ("x", "y", "likelihood")]
     columns = pd.MultiIndex.from_product(levels, names=["scorer", "bodyparts", "coords"])
     table = pd.DataFrame(tables.poses.reshape(len(tables.poses), -1), columns=columns)
-    # "fixed", because the pandas 2 of DeepLabCut cannot read a "table" that pandas 3 has written.
-    table.to_hdf(partial, key="df_with_missing", mode="w", format="fixed")
+    save_h5_table(partial, table)
 
 
 def _write_nwb(partial: Path, path: Path, tables: SessionTables) -> None:

@@ -54,7 +54,7 @@ TOGETHER = {
     "unit/pictures/test_decoded.py": "pictures/planes pictures/regions",
     "unit/pipeline/test_stages.py": "pipeline/build pipeline/summary",
     "unit/plots/test_session_pictures.py": "plots/comparison",
-    "unit/sessions/test_convert.py": "sessions/nwb",
+    "unit/sessions/test_convert.py": "sessions/h5_table sessions/nwb",
     "unit/sessions/test_dlc_csv.py": "sessions/pose_rows",
     "unit/sessions/foreign/test_point_tables.py": "sessions/foreign/poses",
     "unit/sinks/test_packet_recorder.py": "sinks/base_recorder sinks/packet_file sources/encoded sources/packet_buffer",

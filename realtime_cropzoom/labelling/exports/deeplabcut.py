@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from realtime_cropzoom.errors import install_advice
+from realtime_cropzoom.errors import SinkError, error_text, install_advice
 from realtime_cropzoom.files.atomic import MAKE_ROOM, make_folder, write_whole
 from realtime_cropzoom.labelling.exports.job import Exported, ExportJob
 from realtime_cropzoom.labelling.frame_table import FrameRow
 from realtime_cropzoom.labelling.label_table import SCORER, Labels, table_text
+from realtime_cropzoom.sessions.h5_table import save_h5_table
 from realtime_cropzoom.sources.image_file import read_image
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_KEY = "df_with_missing"
 
 
 def export_deeplabcut(job: ExportJob) -> Exported:
@@ -116,7 +115,10 @@ def _frame(job: ExportJob, scorer: str, values: Labels, coords: tuple[str, ...])
 
 def _write_h5(path: Path, table: pd.DataFrame) -> None:
     partial = path.with_name(path.name + ".partial")
-    table.to_hdf(partial, key=_KEY, mode="w", format="fixed")  # which every version of pandas reads
-    content = partial.read_bytes()
-    partial.unlink()
-    write_whole(path, content, MAKE_ROOM)
+    try:
+        save_h5_table(partial, table)
+        write_whole(path, partial.read_bytes(), MAKE_ROOM)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error_text(error)}{MAKE_ROOM}") from error
+    finally:
+        partial.unlink(missing_ok=True)

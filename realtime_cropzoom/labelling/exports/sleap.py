@@ -74,6 +74,7 @@ def _write(labels: Any, path: Path) -> None:
         labels.save(str(partial), embed="all", verbose=False)
         write_whole(path, partial.read_bytes(), MAKE_ROOM)
     except Exception as error:  # the library has no common base of its errors
-        raise SinkError(f"cannot write {path}: {error_text(error)}") from error
+        advice = MAKE_ROOM if isinstance(error, OSError) else ""
+        raise SinkError(f"cannot write {path}: {error_text(error)}{advice}") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import judged_projects
 from support.labelled import NAMES, SIZE, label, make_project, picture, pose, write_picture
+from support.offline_fixtures import full_disk
+from support.pipelines import cropzoom
 
-from realtime_cropzoom.errors import ConfigError, DataError
+from realtime_cropzoom.errors import ConfigError, DataError, SinkError
 from realtime_cropzoom.labelling import prefill
 from realtime_cropzoom.labelling.exporting import PROGRAMS, export_labels
 from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table, write_frame_table
@@ -26,6 +29,10 @@ from realtime_cropzoom.labelling.importing import ImportOptions, import_labels
 from realtime_cropzoom.labelling.label_table import Labels, read_label_table
 from realtime_cropzoom.project.folder import Project
 
+OF_HDF5 = """Can't synchronously write data (file write failed: time = Sun Nov 29 21:03:42 2026
+, filename = '/disk/partial.slp', file descriptor = 4, errno = 28, error message = 'No space left on device',\
+ total write size = 134394, bytes this sub-write = 134394, offset = 307200)"""
+"""What h5py says of a full disk."""
 FRAMES = {"mouse, 1": (3, 40, 500), "rat": (7, 8)}
 
 
@@ -45,6 +52,48 @@ def export(project: Project, program: str, folder: Path, **options: Any) -> Path
         pytest.importorskip("sleap_io", reason="sleap-io is not installed (extra labels)")
     done = export_labels(project, program, folder, **options)
     return done.open.parent if program == "deeplabcut" else done.open
+
+
+@pytest.mark.parametrize("program", ["deeplabcut", "coco"])
+def test_a_full_disk_is_one_line(tmp_path: Path, program: str) -> None:
+    project = make_project(tmp_path / "my project", FRAMES)
+    out = tmp_path / "out"
+    done = cropzoom("labels", "export", project.folder, "--to", program, "--out", out, code=full_disk(1000))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"cropzoom: cannot write {out}/")
+    assert line.endswith(": File too large; free some space, or give another folder")
+
+
+def test_a_full_disk_is_one_line_of_sleap_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sio: Any = pytest.importorskip("sleap_io", reason="sleap-io is not installed (extra labels)")
+
+    def save(labels: object, path: str, **options: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, OF_HDF5)
+
+    monkeypatch.setattr(sio.Labels, "save", save)
+    out = tmp_path / "out"
+    with pytest.raises(SinkError) as refused:
+        export(make_project(tmp_path / "project", FRAMES), "sleap", out)
+    words = "No space left on device; free some space, or give another folder"
+    assert str(refused.value) == f"cannot write {out / 'project.pkg.slp'}: {words}"
+    assert not list(out.iterdir())
+
+
+def test_a_full_disk_is_one_line_of_deeplabcuts_h5_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: Any = pytest.importorskip("tables")
+    project = make_project(tmp_path / "project", FRAMES)
+    label(project, some_labels())
+
+    def to_hdf(table: pd.DataFrame, path: Path, **options: object) -> None:
+        path.write_bytes(b"half")
+        raise tables.exceptions.HDF5ExtError(OF_HDF5)
+
+    monkeypatch.setattr(pd.DataFrame, "to_hdf", to_hdf)
+    with pytest.raises(SinkError, match=r"^cannot write .*\.h5: No space left on device; free some space, or [^\n]*$"):
+        export(project, "deeplabcut", tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

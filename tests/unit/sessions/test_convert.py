@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.films import Footage
-from support.pipelines import at_least, hold_models, make_settings, run_to_end
+from support.offline_fixtures import full_disk
+from support.pipelines import at_least, cropzoom, hold_models, make_settings, run_to_end
 from support.sessions import write_poses
 
 from realtime_cropzoom.cli.main import main
@@ -263,6 +264,18 @@ def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatch: py
         convert(path, "csv", out, overwrite=True)
     assert out.read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.csv", "table.csv"]
+
+
+@pytest.mark.parametrize("to", ["nwb", "h5"])
+def test_a_full_disk_is_one_line_although_hdf5_has_many(session: Path, tmp_path: Path, to: str) -> None:
+    pytest.importorskip({"nwb": "pynwb", "h5": "tables"}[to])
+    out = tmp_path / "out"
+    out.mkdir()
+    path = out / f"clip.{to}"
+    done = cropzoom("convert", session, "--to", to, "--out", path, code=full_disk(50))
+    assert done.returncode == 2
+    assert done.stderr == f"cropzoom: cannot write {path}: File too large; give another file with --out\n"
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize("to", FORMATS)
