@@ -17,6 +17,7 @@ from realtime_cropzoom.labelling.exports.sleap import export_sleap
 from realtime_cropzoom.labelling.frame_table import FrameRow, read_frame_table
 from realtime_cropzoom.labelling.label_table import Labels, check_names, read_label_table
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.in_use import project_in_use
 
 _EXPORTS: dict[str, Callable[[ExportJob], Exported]] = {
     "deeplabcut": export_deeplabcut,
@@ -64,10 +65,22 @@ def export_labels(
 
     Raises:
         DataError: if the project has no frames, or one cannot be read.
-        ConfigError: if a library is missing.
+        ConfigError: if a library is missing, or another command works on the frames or labels.
         ModelError: if a model cannot be used.
         SinkError: if a file cannot be written.
     """
+    with project_in_use(project.folder, "labels export") as fresh:
+        return _export(fresh, program, folder, least_likelihood, predictions, progress)
+
+
+def _export(
+    project: Project,
+    program: str,
+    folder: Path,
+    least_likelihood: float,
+    predictions: bool,
+    progress: Callable[[int], None],
+) -> ExportSummary:
     if project.labels_file.exists():
         check_names(project)
     rows, labels = read_frame_table(project), read_label_table(project)

@@ -26,6 +26,7 @@ from realtime_cropzoom.labelling.placing import Placed, Placer
 from realtime_cropzoom.labelling.read_label_file import read_label_files
 from realtime_cropzoom.labelling.unlabelled import newer_export, without_labels
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.in_use import project_in_use
 from realtime_cropzoom.types import Float64
 
 
@@ -73,10 +74,15 @@ def import_labels(project: Project, path: Path, options: ImportOptions | None = 
 
     Raises:
         DataError: if the file cannot be read, no label of it can be used, or labels of a keypoint would be lost.
-        ConfigError: if an option names what is not there, or a library is missing.
+        ConfigError: if an option names what is not there, a library is missing, or another command works on the
+            frames or labels.
         SinkError: if a file of the project cannot be written.
     """
-    options = options or ImportOptions()
+    with project_in_use(project.folder, "labels import") as fresh:
+        return _import(fresh, path, options or ImportOptions())
+
+
+def _import(project: Project, path: Path, options: ImportOptions) -> Imported:
     lost = _lost_keypoints(project, options)
     files = read_label_files(path)
     old, rows = read_label_table(project), read_frame_table(project)

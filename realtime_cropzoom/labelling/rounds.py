@@ -33,6 +33,7 @@ from realtime_cropzoom.plots.contact_sheet import Tile, contact_sheet
 from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.project.edit import save_recordings
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.in_use import project_in_use
 from realtime_cropzoom.sources.image_file import read_image
 from realtime_cropzoom.types import Box, UInt8
 
@@ -114,7 +115,13 @@ def write_round(project: Project, plan: Plan, done: Done = lambda: None) -> list
         SourceError: if a recording cannot be read.
         DataError: if a picture that the table does not know would be replaced by another.
         SinkError: if a file cannot be written. What was written stays, and the same command goes on.
+        ConfigError: if another command works on the frames or labels.
     """
+    with project_in_use(project.folder, "frames") as fresh:
+        return _write_round(fresh, plan, done)
+
+
+def _write_round(project: Project, plan: Plan, done: Done) -> list[FrameRow]:
     make_folder(project.frames_folder)
     write_whole(_plan_file(project), msgspec.json.encode(plan), MAKE_ROOM)
     _note_recordings(project, plan)

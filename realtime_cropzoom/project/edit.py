@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import yaml
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.in_use import project_in_use
 from realtime_cropzoom.yaml_file import compose_yaml, end_of, parse_mapping, read_text
 
 _KEY = "recordings"
@@ -25,10 +27,15 @@ def save_recordings(project: Project, recordings: Sequence[str]) -> None:
         recordings: Paths of all recordings that the file has afterwards.
 
     Raises:
-        ConfigError: if the file was written in a form that cannot be changed here; nothing has changed then.
+        ConfigError: if the file was written in a form that cannot be changed here, or another command works on the
+            frames or labels; nothing has changed then.
         SinkError: if the file cannot be written.
     """
-    path = project.project_file
+    with project_in_use(project.folder, "frames"):
+        _save(project.project_file, recordings)
+
+
+def _save(path: Path, recordings: Sequence[str]) -> None:
     text = read_text(path)
     new = with_recordings(text, recordings)
     if new == text:

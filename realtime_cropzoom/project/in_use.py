@@ -1,5 +1,8 @@
 """Keeps two commands from changing the same part of a project at the same time: the second is refused.
 
+Every function that changes a project takes the lock, so that a notebook is as safe as a command. A thread that has it
+may take it again: a command holds it around several of these functions.
+
 A file in the folder is locked while a command works, and removed at its end. The system frees the lock when the process
 ends, however it ends. On Windows, and on disks that know no locks, nothing is locked.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +22,13 @@ from realtime_cropzoom.project.folder import Project, load_project
 
 Part = Literal["labelling", "training"]
 """What a command changes: frames and labels, or models. Frames can be labelled while models train."""
+_mine = threading.local()
+"""``paths``: the lock files that this thread has locked."""
 
 
 @contextmanager
 def project_in_use(folder: str | Path, command: str, part: Part = "labelling") -> Iterator[Project]:
-    """Open a project for a command that changes it; no other command changes that part until the ``with`` block ends.
+    """Open a project for a change; no other command or thread changes that part until the ``with`` block ends.
 
     Args:
         folder: Folder of the project, or its ``project.yaml``.
@@ -33,12 +39,18 @@ def project_in_use(folder: str | Path, command: str, part: Part = "labelling") -
         ConfigError: if there is no project, its file is wrong, or another command changes that part.
     """
     path = load_project(folder).folder / f".{part}.lock"
+    mine: set[Path] = _mine.__dict__.setdefault("paths", set())
+    if path in mine:
+        yield load_project(folder)
+        return
     descriptor = _lock(path, str(folder))
+    mine.add(path)
     try:
         if descriptor is not None:
             _sign(descriptor, f"{command}, process {os.getpid()}")
         yield load_project(folder)  # again: a command that has ended since may have changed the file
     finally:
+        mine.discard(path)
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -16,6 +16,7 @@ from realtime_cropzoom.files.atomic import Say
 from realtime_cropzoom.inference.appearance import measure_training
 from realtime_cropzoom.offline.provenance import fingerprint
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.project.in_use import project_in_use
 from realtime_cropzoom.train.files import write_pair_of_curves
 from realtime_cropzoom.train.project_labels import read_project_labels
 from realtime_cropzoom.train.project_messages import Progress
@@ -68,12 +69,18 @@ def train_project(project: Project, *, resume: bool, overwrite: bool, say: Say, 
         show: Is called with the progress of each model.
 
     Raises:
-        ConfigError: if a training was interrupted and neither flag says what to do, or if none can go on.
+        ConfigError: if a training was interrupted and neither flag says what to do, none can go on, or another
+            command trains.
         DataError: if the labels cannot be trained on.
         SinkError, StageError: if a file cannot be written, or a process fails. The training can then go on.
         ModuleNotFoundError: if a library is missing that the processes need.
     """
     _check_installed()
+    with project_in_use(project.folder, "train", "training") as fresh:
+        return _trained(fresh, resume=resume, overwrite=overwrite, say=say, show=show)
+
+
+def _trained(project: Project, *, resume: bool, overwrite: bool, say: Say, show: Show) -> ProjectReport:
     folder = TrainingFolder(project)
     if resume:
         job = _resumed(project, folder)

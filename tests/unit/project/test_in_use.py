@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.offline_fixtures import nothing_changes_in
 from support.pipelines import cropzoom, finish, start_process
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.project.in_use import project_in_use
+from realtime_cropzoom.labelling.exporting import export_labels
+from realtime_cropzoom.labelling.importing import import_labels
+from realtime_cropzoom.labelling.rounds import Plan, write_round
+from realtime_cropzoom.project.edit import save_recordings
+from realtime_cropzoom.project.folder import Project, load_project
+from realtime_cropzoom.project.in_use import Part, project_in_use
 from realtime_cropzoom.project.template import make_project
+from realtime_cropzoom.train.project_training import train_project
 
+TORCH = all(find_spec(name) for name in ("torch", "onnxscript"))
 HOLDS = """
 import sys
 from realtime_cropzoom.project.in_use import project_in_use
@@ -30,6 +40,10 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "rat arena"
     make_project(folder, ["nose", "tail"], [], [])
     return folder
+
+
+def _train(project: Project) -> None:
+    train_project(project, resume=False, overwrite=False, say=print, show=lambda role, progress: None)
 
 
 @contextmanager
@@ -70,10 +84,44 @@ def test_a_killed_process_and_the_other_part_block_nothing(folder: Path) -> None
         pass
     assert (folder / ".training.lock").exists(), "the killed one has left it"
     with project_in_use(folder, "train", "training"):
-        with pytest.raises(ConfigError, match=f"train, process {os.getpid()}"), project_in_use(folder, "x", "training"):
-            pass
         assert (folder / ".training.lock").exists()
     assert not list(folder.glob(".*.lock"))
+
+
+def test_a_thread_may_take_it_again_and_another_may_not(folder: Path) -> None:
+    def take() -> str:
+        with project_in_use(folder, "other", "training"):
+            return "taken"
+
+    with ThreadPoolExecutor(1) as other:
+        with project_in_use(folder, "train", "training"):
+            assert take() == "taken"
+            assert (folder / ".training.lock").exists(), "the inner one frees nothing"
+            with pytest.raises(ConfigError, match=f"train, process {os.getpid()}"):
+                other.submit(take).result()
+        assert other.submit(take).result() == "taken"
+    assert not list(folder.glob(".*.lock"))
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("labelling", lambda project: save_recordings(project, ["a.mp4"])),
+        ("labelling", lambda project: write_round(project, Plan([], []))),
+        ("labelling", lambda project: import_labels(project, project.folder / "a.csv")),
+        ("labelling", lambda project: export_labels(project, "coco", project.folder / "out")),
+        pytest.param("training", _train, marks=pytest.mark.skipif(not TORCH, reason="no torch (extra train)")),
+    ],
+    ids=["project.yaml", "frames", "import", "export", "train"],
+)
+def test_what_changes_a_project_is_refused_to_a_notebook_too(
+    folder: Path, part: Part, change: Callable[[Project], object]
+) -> None:
+    project = load_project(folder)
+    with held(folder, "labels import", part) as pid, nothing_changes_in(folder):
+        refused = rf"another cropzoom command is working on it \(labels import, process {pid}\)"
+        with pytest.raises(ConfigError, match=refused):
+            change(project)
 
 
 def test_frames_of_many_at_once_are_all_there_or_refused(folder: Path) -> None:
