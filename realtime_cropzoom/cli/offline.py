@@ -127,7 +127,7 @@ def _cropped_files(parser: argparse.ArgumentParser) -> None:
 
 def _pipeline_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=a_path, metavar="FILE.yaml", help="settings from a file")
-    folder = "folder of the results (default: video_preds of the pose model)"
+    folder = "folder of the results (default: predictions of the project, else video_preds of the pose model)"
     parser.add_argument("--out", type=a_path, dest="folder", metavar="DIR", help=folder)
 
 

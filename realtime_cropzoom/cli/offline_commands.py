@@ -17,6 +17,7 @@ from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
 
 if TYPE_CHECKING:
+    from realtime_cropzoom.config.settings import Settings
     from realtime_cropzoom.inference.model import Model
     from realtime_cropzoom.inference.providers import Provider
     from realtime_cropzoom.offline.predict import Predictor
@@ -135,7 +136,7 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
 
     batch = Batch()
     sources = find_sources(arguments.input_path, batch.fail)
-    folder = arguments.folder or _choose_folder(settings.pose)
+    folder = arguments.folder or _choose_folder(settings)
     # One thread each: all cores work on different frames, and more threads in a network add up in another order.
     settings, models = load_models(settings, threads=1)
     _say_which("detector model", models.detector)
@@ -205,8 +206,13 @@ def _make_box_flags(arguments: argparse.Namespace) -> Any:
     return BoxFlags(arguments.crop_size, arguments.crop_ratio, anchors)
 
 
-def _choose_folder(pose: str) -> Path:
-    path = user_path(pose)
+def _choose_folder(settings: Settings) -> Path:
+    """Return the folder of the results: that of the project, whose models move when it trains again, or the model's."""
+    if settings.project is not None:
+        from realtime_cropzoom.project.folder import load_project
+
+        return load_project(settings.project).predictions_folder
+    path = user_path(settings.pose)
     return path / "video_preds" if is_folder(path) else Path("predictions")
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_cropzoom.errors import ModelError, advise
-from realtime_cropzoom.files.paths import is_folder, is_there
+from realtime_cropzoom.files.paths import is_file, is_folder, is_there
 from realtime_cropzoom.inference.makers import by_hand
 from realtime_cropzoom.inference.makers.maker import Choice, Settings, Wanted
 from realtime_cropzoom.inference.makers.registry import MAKERS
 from realtime_cropzoom.inference.manifest import Manifest, check_manifest
 from realtime_cropzoom.inference.manifest_changes import with_changes
-from realtime_cropzoom.inference.model_paths import int8_beside, is_shipped
+from realtime_cropzoom.inference.model_paths import PROJECT_FILE, int8_beside, is_shipped
 from realtime_cropzoom.inference.onnx_file import read_onnx_file
 from realtime_cropzoom.inference.presence import Presence, read_presence
 
@@ -83,6 +84,9 @@ def _in_folder(folder: Path, wanted: Wanted) -> Choice:
         choice = maker.find(folder, wanted)
         if choice is not None:
             return choice
+    if is_file(folder / PROJECT_FILE):
+        give = advise(f"Give it with --project {shlex.quote(str(folder))}", "Give one of them")
+        raise ModelError(f"{folder} is a project, expected a model. Its models are in models/. {give}")
     *known, last = (f"{maker.folder} ({maker.name})" for maker in MAKERS if maker.folder)
     raise ModelError(
         f"{folder} is no model folder; expected one with {', '.join(known)} or {last}. Give another, or an .onnx file"

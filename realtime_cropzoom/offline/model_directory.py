@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from realtime_cropzoom.config.overrides import apply_override
 from realtime_cropzoom.errors import ConfigError, ModelError
 from realtime_cropzoom.files.paths import is_file, is_there, user_path
+from realtime_cropzoom.inference.model_paths import PROJECT_FILE
 from realtime_cropzoom.offline.train_split import split_frames
 from realtime_cropzoom.yaml_file import read_mapping
 
@@ -50,6 +52,11 @@ class ModelDirectory:
             config = read_mapping(path / "config.yaml", "the sections of a Lightning Pose config", unique_keys=False)
         except ConfigError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                if is_file(path / PROJECT_FILE):
+                    raise ModelError(
+                        f"{path} is a project, expected a model directory, such as {path / 'models' / 'pose'}. Both of "
+                        f"its models run with: cropzoom pipeline VIDEO --project {shlex.quote(str(path))}"
+                    ) from None
                 raise ModelError(
                     f"{path} has no config.yaml; expected a Lightning Pose model directory "
                     "(cropzoom pipeline takes models of other makers)"

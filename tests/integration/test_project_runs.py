@@ -43,6 +43,36 @@ def test_a_pipeline_has_them_too(project: Path, tmp_path: Path) -> None:
     assert len(read_predictions(out / "rat.csv").xy) == 12
 
 
+def test_results_of_a_pipeline_stay_when_the_project_trains_again(project: Path, tmp_path: Path) -> None:
+    video = film(tmp_path / "rat.mp4", 3)
+    assert main(["pipeline", str(video), "--project", str(project), "--crop-size", "64", "--skip-viz"]) == 0
+    assert len(read_predictions(project / "predictions" / "rat.csv").xy) == 3
+    assert not list(project.rglob("video_preds"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["run", "{video}", "--pose", "{project}"], "Its models are in models/. Give it with --project '{project}'"),
+        (["models", "{project}"], "Its models are in models/. Give one of them"),
+        (["predict", "{project}", "{video}"], "models run with: cropzoom pipeline VIDEO --project '{project}'"),
+        (["create_bbox", "{project}", "{video}"], "models run with: cropzoom pipeline VIDEO --project '{project}'"),
+        (["predict", "--project", "{project}", "{video}"], "'cropzoom run' and 'cropzoom pipeline' run the models of"),
+        (["evaluate", "--project", "{project}"], "evaluate has no --project. Give the project alone"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_a_project_in_place_of_a_model_is_one_line_that_says_how(
+    project: Path, tmp_path: Path, command: list[str], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {"project": project, "video": film(tmp_path / "rat.mp4", 3)}
+    capfd.readouterr()
+    with nothing_changes_in(tmp_path):
+        assert main([word.format(**given) for word in command]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert words.format(**given) in line
+
+
 @pytest.mark.parametrize("command", ["run", "pipeline"])
 def test_a_project_without_models_is_one_line(tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "rat"
