@@ -101,7 +101,7 @@ def load_tensorrt() -> str:
             return f"{version // scale}.{version % scale // 100}.{version % 100}"
     raise ModelError(
         "provider tensorrt was asked for, but TensorRT (libnvinfer.so) cannot be loaded; install it "
-        "(pip install tensorrt-cu12, or -cu13 with CUDA 13), or use the provider cuda"
+        "(pip install 'tensorrt-cu13<11', with CUDA 12 'tensorrt-cu12<11'), or use the provider cuda"
     )
 
 

@@ -66,6 +66,8 @@ CUDA_OPTIONS: dict[str, str] = {
 }
 """Options of the provider cuda, beside the CUDA graph."""
 
+_DRIVER = "libcuda.so.1"
+
 logger = logging.getLogger(__name__)
 
 
@@ -142,7 +144,7 @@ def loaded_libraries(target: Target) -> Iterator[list[str]]:
     if target.device == "cpu":
         yield []
         return
-    if not _loads("libcuda.so.1"):
+    if not _loads(_DRIVER):
         raise ModelError(
             f"provider {target.name} was asked for, but there is no driver of NVIDIA (libcuda.so.1); install it until "
             "nvidia-smi shows the GPU" + advise(", or use --provider cpu")
@@ -166,12 +168,38 @@ def refuse_replaced(target: Target, used: list[str], missing: list[str]) -> None
         missing: Libraries that could not be loaded.
     """
     if target.onnxruntime_name not in used:
+        fault = None if missing else driver_fault(ort.cuda_version)
+        if fault is not None:
+            raise ModelError(f"provider {target.name} was asked for, but {fault}" + advise(", or use --provider cpu"))
         why = f"{', '.join(missing)} cannot be loaded" if missing else f"onnxruntime fell back to {', '.join(used)}"
         raise ModelError(
             f"provider {target.name} was asked for, but {why}; install the libraries of "
             f"{'TensorRT, ' if target.name == 'tensorrt' else ''}CUDA {ort.cuda_version} and cuDNN that onnxruntime "
             f"{ort.__version__} needs" + advise(", or use --provider cpu")
         )
+
+
+def driver_fault(needed: str, driver: str = _DRIVER) -> str | None:
+    """Return why the driver of NVIDIA cannot run a program for CUDA; None if nothing speaks against it.
+
+    Args:
+        needed: Version of CUDA that the program was built with, such as ``13.0``; empty if it is not known.
+        driver: The library of the driver.
+    """
+    knows = ctypes.c_int()
+    try:
+        cuda = ctypes.CDLL(driver)
+        cuda.cuDriverGetVersion(ctypes.byref(knows))
+        failed = cuda.cuInit(0)
+    except (OSError, AttributeError):
+        return None
+    version = f"{knows.value // 1000}.{knows.value % 1000 // 10}"
+    if needed and 0 < knows.value // 1000 < int(needed.split(".")[0]):  # any minor version will do
+        return (
+            f"the driver of NVIDIA knows CUDA up to {version}, and onnxruntime {ort.__version__} needs {needed}; "
+            "install a newer driver, or an onnxruntime-gpu for that CUDA"
+        )
+    return f"the driver of NVIDIA finds no GPU (error {failed}); nvidia-smi must show one" if failed else None
 
 
 def placement(session: Any) -> list[tuple[str, str]]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
 import pytest
+from support.gpu_stubs import compiled
 
 from realtime_cropzoom.errors import ModelError
 from realtime_cropzoom.inference import providers
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.providers import (
     TARGETS,
+    driver_fault,
     placement,
     provider_list,
     refuse_other_operators,
@@ -77,6 +80,38 @@ def test_a_provider_that_was_replaced_is_refused() -> None:
     with pytest.raises(ModelError, match=r"onnxruntime fell back to CPUExecutionProvider; install .*TensorRT, CUDA"):
         refuse_replaced(TENSORRT, ["CPUExecutionProvider"], [])
     refuse_replaced(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"], [])
+
+
+OLD_OR_EMPTY = """
+int cuDriverGetVersion(int *version) { *version = VERSION; return 0; }
+int cuInit(unsigned flags) { return INIT; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "failed", "says"),
+    [
+        (12040, 0, r"knows CUDA up to 12\.4, and onnxruntime \S+ needs 13\.0; install a newer driver"),
+        (12040, 100, "knows CUDA up to 12"),
+        (13010, 100, r"the driver of NVIDIA finds no GPU \(error 100\); nvidia-smi must show one"),
+        (13010, 0, None),
+        (14000, 0, None),
+    ],
+)
+def test_a_driver_that_is_too_old_or_finds_no_gpu_is_told_apart(
+    version: int, failed: int, says: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = str(compiled(tmp_path, "driver.so", OLD_OR_EMPTY, f"-DVERSION={version}", f"-DINIT={failed}"))
+    fault = driver_fault("13.0", driver)
+    assert (fault is None) if says is None else (fault is not None and re.search(says, fault))
+    monkeypatch.setattr(providers, "driver_fault", lambda needed: fault)
+    expected = r"onnxruntime fell back to CPU" if says is None else rf"\Aprovider cuda was asked for, but .*{says}"
+    with pytest.raises(ModelError, match=expected):
+        refuse_replaced(CUDA, ["CPUExecutionProvider"], [])
+
+
+def test_a_driver_that_is_not_there_has_no_fault() -> None:
+    assert driver_fault("13.0", "nowhere.so") is None
 
 
 def test_onnxruntime_tells_what_runs_where(make_model: Make) -> None:
