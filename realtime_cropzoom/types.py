@@ -189,6 +189,10 @@ class Detection:
     """Time (monotonic, ns) at which the detection was done."""
     origin: BoxOrigin = BoxOrigin.DETECTION
     """Where the box comes from: the detector, or an earlier pose."""
+    uncertain: bool = False
+    """Whether the animal may have been taken for another one, see ``inference.tracks``."""
+    meetings: int = 0
+    """Number of times that this became so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +210,7 @@ class ActiveBox:
     """Time (monotonic, ns) at which the box was found; 0 without a box, and for a box from a file."""
     origin: BoxOrigin = BoxOrigin.DETECTION
     """Where the box comes from."""
+    uncertain: bool = False
+    """Whether the animal may have been taken for another one, as in ``Detection``."""
+    meetings: int = 0
+    """Number of times that this became so."""

@@ -114,6 +114,7 @@ WHEN = {
     "coast_after_ms": "boxes are older than this with a slow detector",
     "lost_after_ms": "to know earlier or later that the animal is lost",
     "schedule": "to repeat the poses of a run on its recording",
+    "animals": "[several animals](../how-to/several-animals.md) are in one arena",
     "regions": "[several boxes](../how-to/several-boxes.md) stand under one camera",
     "camera": "you must distinguish the messages of several cameras",
     "camera_size": "the camera has several modes",

@@ -17,7 +17,15 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import quoted
 from realtime_cropzoom.messaging.endpoints import is_local
-from realtime_cropzoom.messaging.message import EndMessage, EventMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import (
+    AnimalsMessage,
+    EndMessage,
+    EventMessage,
+    FrameMessage,
+    HelloMessage,
+    Message,
+    PoseMessage,
+)
 from realtime_cropzoom.messaging.time_sync import SAME_CLOCK
 from realtime_cropzoom.pipeline.report import fit
 from realtime_cropzoom.runtime.signals import Terminated
@@ -39,18 +47,18 @@ class Listener:
         self.first_frame: int | None = None
         self.latency = Histogram()
         self.rate = Rate()
-        self.newest: PoseMessage | None = None
+        self.newest: FrameMessage | None = None
         self._regions: dict[str, PoseMessage] = {}
         """Newest pose of each region; empty without regions."""
         self._newest_ns = 0
         self.end: EndMessage | None = None
         self._began_ns = now_ns()
 
-    def count_pose(self, message: PoseMessage, received_ns: int, age_ms: float) -> None:
-        """Count one pose.
+    def count_pose(self, message: FrameMessage, received_ns: int, age_ms: float) -> None:
+        """Count one pose, or one frame with several animals.
 
         Args:
-            message: The pose.
+            message: The pose, or the frame.
             received_ns: Time (monotonic, ns) of its arrival.
             age_ms: Age (ms) of its frame at that time; infinite if unknown.
         """
@@ -58,16 +66,19 @@ class Listener:
         if self.first_frame is None:
             self.first_frame = message.frame
         self.newest, self._newest_ns = message, received_ns
-        if message.region is not None:
-            self._regions[message.region] = message
-        self.implausible += message.plausible is False
+        if isinstance(message, AnimalsMessage):
+            self.implausible += sum(animal.plausible is False for animal in message.animals)
+        else:
+            if message.region is not None:
+                self._regions[message.region] = message
+            self.implausible += message.plausible is False
         if math.isfinite(age_ms):
             self.latency.add(age_ms)
         self.rate.add(received_ns)
 
     def handle(self, message: Message | None, subscriber: SubscriberBase) -> None:
         """Handle a message of any kind; None for no message."""
-        if isinstance(message, PoseMessage):
+        if isinstance(message, FrameMessage):
             self.count_pose(message, now_ns(), self._age_ms(subscriber, message))
         elif isinstance(message, EndMessage):
             self.end = message
@@ -99,6 +110,8 @@ class Listener:
             return textwrap.wrap(self._waiting(subscriber), columns - 1)
         if subscriber.stream == SILENT and now_ns() - self._newest_ns > SILENT_AFTER_NS:
             return textwrap.wrap(self._silence(message), columns - 1)
+        if isinstance(message, AnimalsMessage):
+            return self._animal_lines(message, subscriber, columns)
         head = [
             f"{_place(message, one=len(self._regions) < 2)}  frame {message.frame}",
             self._state(message) if subscriber.stream == "live" else subscriber.stream,
@@ -123,6 +136,27 @@ class Listener:
             ),
         ]
 
+    def _animal_lines(self, message: AnimalsMessage, subscriber: SubscriberBase, columns: int) -> list[str]:
+        """Return the display of several animals: figures, then one line for each."""
+        tracked = sum(animal.state == "tracking" for animal in message.animals)
+        head = [
+            f"{message.camera}  frame {message.frame}",
+            f"tracking {tracked} of {len(message.animals)}" if subscriber.stream == "live" else subscriber.stream,
+            "publishing is paused" if subscriber.last_status and not subscriber.last_status.publishing else "",
+            f"{self.rate.per_second(now_ns()):.0f} frames/s",
+            "" if subscriber.stream == ENDED else self._age(subscriber, message),
+            *_losses(subscriber),
+        ]
+        latency = f"  captured → received {self._latency()}"
+        lines = [fit([part for part in head if part], columns), fit([latency], columns)]
+        for animal in message.animals:
+            name, point = next(iter(animal.keypoints.items()), ("", (None, None, None)))
+            state = animal.state if animal.doubt is None else f"{animal.state} ({animal.doubt})"
+            met = f"{'uncertain' if animal.uncertain else 'certain'}, meetings {animal.meetings}"
+            where = "missing" if animal.box is None else f"{quoted(name)} {_keypoint(*point)[0]}"
+            lines.append(fit([f"  animal {animal.number}  {state}", met, where], columns))
+        return lines
+
     def _state(self, message: PoseMessage) -> str:
         """Return the state of the animal; of several regions, how many animals are tracked."""
         if len(self._regions) < 2:
@@ -144,7 +178,7 @@ class Listener:
         """Return the display without its keypoints, as one line for a log file."""
         return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
 
-    def _silence(self, last: PoseMessage) -> str:
+    def _silence(self, last: FrameMessage) -> str:
         """Return the line for a run that sends nothing any more, such as one that was killed."""
         return (
             f"nothing comes from {self.endpoint} since frame {last.frame} of {last.camera}: the run was killed, or its "
@@ -171,7 +205,7 @@ class Listener:
         p50, p99 = self.latency.percentile(50), self.latency.percentile(99)
         return "–" if p50 is None or p99 is None else f"{p50:.1f} ms (p99 {p99:.1f})"
 
-    def _age(self, subscriber: SubscriberBase, message: PoseMessage) -> str:
+    def _age(self, subscriber: SubscriberBase, message: FrameMessage) -> str:
         """Return the age of a pose as text, with its uncertainty on another machine; empty if unknown."""
         age_ms, clock = self._age_ms(subscriber, message), subscriber.clock or SAME_CLOCK
         if subscriber.hello is not None and subscriber.clock is None:
@@ -181,7 +215,7 @@ class Listener:
         uncertain_ms = clock.uncertainty_at_ns(now_ns()) / 1e6
         return f"age {age_ms:.1f} ms" + (f" (clock ± {uncertain_ms:.1f})" if uncertain_ms else "")
 
-    def _age_ms(self, subscriber: SubscriberBase, message: PoseMessage) -> float:
+    def _age_ms(self, subscriber: SubscriberBase, message: FrameMessage) -> float:
         """Return the age (ms) of a pose; infinite if unknown.
 
         Without a hello message, the age at a local endpoint uses this machine's clock. The endpoint that keeps

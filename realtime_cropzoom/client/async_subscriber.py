@@ -23,7 +23,7 @@ from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, Subscribe
 from realtime_cropzoom.client.subscriber import ms_until
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
-from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import AnimalsMessage, EndMessage, FrameMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.sockets import new_socket
 
 
@@ -74,6 +74,15 @@ class AsyncSubscriber(SubscriberBase):
 
     async def newest(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> PoseMessage | None:
         """Return the newest pose if it is no older than ``max_age_ms``, or None. See ``Subscriber.newest``."""
+        pose = await self._wait_for_newest(max_age_ms, timeout_s)
+        return None if pose is None else self._one_animal(pose)
+
+    async def newest_animals(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> AnimalsMessage | None:
+        """Return the newest frame of a run with several animals, as ``newest`` does with the pose of one."""
+        frame = await self._wait_for_newest(max_age_ms, timeout_s)
+        return None if frame is None else self._all_animals(frame)
+
+    async def _wait_for_newest(self, max_age_ms: float | None, timeout_s: float) -> FrameMessage | None:
         deadline = now_s() + timeout_s
         while True:
             pose = self._newest([message async for message in self._all_waiting()], max_age_ms)
@@ -93,8 +102,21 @@ class AsyncSubscriber(SubscriberBase):
 
     async def __aiter__(self) -> AsyncIterator[PoseMessage]:
         """Yield the poses of a run until its end message; with ``follow``, the poses of all runs without end."""
+        async for message in self._frames():
+            yield self._one_animal(message)
+
+    async def animals(self) -> AsyncIterator[AnimalsMessage]:
+        """Yield the frames of a run with several animals, as iteration does with the poses of one.
+
+        Raises:
+            ConfigError: if the run follows one animal.
+        """
+        async for message in self._frames():
+            yield self._all_animals(message)
+
+    async def _frames(self) -> AsyncIterator[FrameMessage]:
         async for message in self.messages():
-            if isinstance(message, PoseMessage):
+            if isinstance(message, FrameMessage):
                 yield message
             elif isinstance(message, EndMessage) and not self._follow:
                 return

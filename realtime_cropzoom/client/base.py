@@ -17,7 +17,14 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
 from realtime_cropzoom.messaging.keys import read_client_keys
-from realtime_cropzoom.messaging.message import HelloMessage, Message, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import (
+    AnimalsMessage,
+    FrameMessage,
+    HelloMessage,
+    Message,
+    PoseMessage,
+    StatusMessage,
+)
 from realtime_cropzoom.messaging.security import HandshakeMonitor
 from realtime_cropzoom.messaging.sockets import use_client_keys
 from realtime_cropzoom.messaging.time_sync import ClockOffset, ClockSync
@@ -64,8 +71,8 @@ class SubscriberBase:
         """The only region whose poses are received; None for all regions."""
         self._tracker = MessageTracker(camera, region)
         self._rates: dict[str, PoseRate] = {}
-        self._last: PoseMessage | None = None
-        """The newest pose."""
+        self._last: FrameMessage | None = None
+        """The newest pose, or the newest frame with several animals."""
         self._last_is_new = False
         self._warned = False
         try:
@@ -152,11 +159,11 @@ class SubscriberBase:
         """Offset of the publisher's clock from ours: 0 ± 0 on the same machine, None while it is unknown."""
         return None if self.hello is None else self._clocks.offset_to(self.hello.clock)
 
-    def age_ms(self, message: PoseMessage, at_ns: int | None = None) -> float:
+    def age_ms(self, message: FrameMessage, at_ns: int | None = None) -> float:
         """Return the age of the frame of ``message`` (ms): an upper bound that includes the clock's uncertainty.
 
         Args:
-            message: A pose of this endpoint.
+            message: A pose of this endpoint, or a frame with several animals.
             at_ns: Time at which the age is asked (ns, monotonic clock of this machine). None means now.
 
         Returns:
@@ -209,7 +216,7 @@ class SubscriberBase:
         x, y = predict(message.filtered[keypoint], ahead_ms, max_horizon_ms=max_horizon_ms)
         return None if x is None or y is None or not math.isfinite(x + y) else (x, y)
 
-    def _offset(self, message: PoseMessage) -> ClockOffset | None:
+    def _offset(self, message: FrameMessage) -> ClockOffset | None:
         hello = self._tracker.find_hello(message)
         return None if hello is None else self._clocks.offset_to(hello.clock)
 
@@ -219,7 +226,7 @@ class SubscriberBase:
             self._check_region(message)
             self._clocks.follow(message)
             self._rate(message.camera).nominal_fps = message.fps
-        elif isinstance(message, PoseMessage):
+        elif isinstance(message, FrameMessage):
             self._rate(message.camera).note(message.run, message.time.captured_ns, self.age_ms(message))
             last = self._last
             if last is None or message.run != last.run or message.time.captured_ns >= last.time.captured_ns:
@@ -240,22 +247,22 @@ class SubscriberBase:
             del self._rates[next(iter(self._rates))]
         return self._rates.setdefault(camera, PoseRate())
 
-    def _newest(self, messages: Iterable[Message | None], max_age_ms: float | None) -> PoseMessage | None:
+    def _newest(self, messages: Iterable[Message | None], max_age_ms: float | None) -> FrameMessage | None:
         """Take ``messages`` and return the newest pose if it is new and young enough, else None."""
         for _ in messages:  # _take keeps the newest pose
             pass
         is_new, self._last_is_new = self._last_is_new, False
         return self._young(max_age_ms) if is_new else None
 
-    def _still_young(self, max_age_ms: float | None) -> PoseMessage | None:
+    def _still_young(self, max_age_ms: float | None) -> FrameMessage | None:
         """Return the newest pose again; None if it is too old or the stream is not live."""
         return self._young(max_age_ms) if self._tracker.stream(0) == _LIVE else None
 
-    def _young(self, max_age_ms: float | None) -> PoseMessage | None:
+    def _young(self, max_age_ms: float | None) -> FrameMessage | None:
         pose = self._last
         if pose is None:
             return None
-        if pose.region is not None and self.region is None:
+        if isinstance(pose, PoseMessage) and pose.region is not None and self.region is None:
             raise ConfigError(
                 f"newest(): the poses of {pose.camera} are of several regions, such as {pose.region}; expected one "
                 f"region. Give it: Subscriber(…, region={pose.region!r})"
@@ -274,6 +281,24 @@ class SubscriberBase:
                 "max_age_ms out, or give at least %.0f",
                 *(max_age_ms, interval_ms, self.default_max_age_ms(camera)),
             )
+
+    def _one_animal(self, message: FrameMessage) -> PoseMessage:
+        """Return a pose. Raises ConfigError if it is a frame with several animals, which a pose cannot stand for."""
+        if isinstance(message, AnimalsMessage):
+            raise ConfigError(
+                f"{self.endpoint}: the run of {message.camera} follows {len(message.animals)} animals; "
+                "expected one. Use animals() and newest_animals() of the subscriber for several"
+            )
+        return message
+
+    def _all_animals(self, message: FrameMessage) -> AnimalsMessage:
+        """Return a frame with several animals. Raises ConfigError if it is the pose of one."""
+        if isinstance(message, PoseMessage):
+            raise ConfigError(
+                f"{self.endpoint}: the run of {message.camera} follows one animal; expected several. Iterate over the "
+                "subscriber, and use newest(); or start the run with several animals"
+            )
+        return message
 
     def has_message(self) -> bool:
         """Return whether a message waits to be received."""

@@ -15,6 +15,7 @@ import msgspec
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
     EndMessage,
+    FrameMessage,
     HelloMessage,
     Message,
     PoseMessage,
@@ -53,7 +54,7 @@ class _Camera:
     """The last messages of one camera."""
 
     hello: HelloMessage | None = None
-    runs: dict[str, dict[str | None, PoseMessage]] = field(default_factory=dict)
+    runs: dict[str, dict[str | None, FrameMessage]] = field(default_factory=dict)
     """Run id → last pose of each region (None for the whole frame), in the order in which the runs were first seen."""
 
 
@@ -156,13 +157,13 @@ class MessageTracker:
         camera = _get_or_add(self._cameras, message.camera, _Camera(), _MAX_CAMERAS)
         if message.run not in camera.runs:
             self.restarts += bool(camera.runs)
-            _get_or_add(camera.runs, message.run, dict[str | None, PoseMessage](), _MAX_RUNS)
-        if isinstance(message, PoseMessage):
-            last = camera.runs[message.run]
-            if not self._count_gap(last.get(message.region), message):
+            _get_or_add(camera.runs, message.run, dict[str | None, FrameMessage](), _MAX_RUNS)
+        if isinstance(message, FrameMessage):
+            last, region = camera.runs[message.run], message.region if isinstance(message, PoseMessage) else None
+            if not self._count_gap(last.get(region), message):
                 return False
-            _get_or_add(last, message.region, message, _MAX_REGIONS)
-            last[message.region] = message
+            _get_or_add(last, region, message, _MAX_REGIONS)
+            last[region] = message
             self._stream = message.stream
         elif isinstance(message, StatusMessage):
             self.last_status = message
@@ -174,7 +175,7 @@ class MessageTracker:
             self._stream = ENDED
         return True
 
-    def _count_gap(self, last: PoseMessage | None, message: PoseMessage) -> bool:
+    def _count_gap(self, last: FrameMessage | None, message: FrameMessage) -> bool:
         """Count the poses missing before ``message``; return False if the gap is too large for the elapsed time."""
         if last is None:
             self.late = message.seq

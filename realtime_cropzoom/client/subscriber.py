@@ -27,7 +27,7 @@ import zmq
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT, MAX_BATCH, SubscriberBase
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
-from realtime_cropzoom.messaging.message import EndMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import AnimalsMessage, EndMessage, FrameMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.sockets import new_socket
 
 __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
@@ -108,8 +108,18 @@ class Subscriber(SubscriberBase):
             the stream is not live.
 
         Raises:
-            ConfigError: as ``receive``; also if the run has several regions and ``region`` names none of them.
+            ConfigError: as ``receive``; also if the run has several regions and ``region`` names none of them, or if
+                it follows several animals.
         """
+        pose = self._wait_for_newest(max_age_ms, timeout_s)
+        return None if pose is None else self._one_animal(pose)
+
+    def newest_animals(self, max_age_ms: float | None = None, timeout_s: float = 0.0) -> AnimalsMessage | None:
+        """Return the newest frame of a run with several animals, as ``newest`` does with the pose of one."""
+        frame = self._wait_for_newest(max_age_ms, timeout_s)
+        return None if frame is None else self._all_animals(frame)
+
+    def _wait_for_newest(self, max_age_ms: float | None, timeout_s: float) -> FrameMessage | None:
         deadline = now_s() + timeout_s
         while True:
             pose = self._newest(self._all_waiting(), max_age_ms)
@@ -129,8 +139,21 @@ class Subscriber(SubscriberBase):
 
     def __iter__(self) -> Iterator[PoseMessage]:
         """Yield the poses of a run until its end message; with ``follow``, the poses of all runs without end."""
+        for message in self._frames():
+            yield self._one_animal(message)
+
+    def animals(self) -> Iterator[AnimalsMessage]:
+        """Yield the frames of a run with several animals, as iteration does with the poses of one.
+
+        Raises:
+            ConfigError: if the run follows one animal.
+        """
+        for message in self._frames():
+            yield self._all_animals(message)
+
+    def _frames(self) -> Iterator[FrameMessage]:
         for message in self.messages():
-            if isinstance(message, PoseMessage):
+            if isinstance(message, FrameMessage):
                 yield message
             elif isinstance(message, EndMessage) and not self._follow:
                 return

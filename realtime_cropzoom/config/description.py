@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "box_from",
             "box_check_s",
         ),
-        *("detector_max_fps", "coast_after_ms", "lost_after_ms", "schedule", "regions"),
+        *("detector_max_fps", "coast_after_ms", "lost_after_ms", "schedule", "regions", "animals"),
     ),
     "camera": (
         *("camera", "camera_size", "camera_fps", "pixel_format", "exposure_ms", "gain", "roi", "trigger"),

@@ -18,6 +18,7 @@ from realtime_cropzoom.inference.manifest import Manifest, Role
 from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.inference.presence import Presence
 from realtime_cropzoom.inference.schedule import StateLimits
+from realtime_cropzoom.inference.tracks import MAX_ANIMALS
 from realtime_cropzoom.project.folder import load_project
 from realtime_cropzoom.sessions.latest import find_boxes
 from realtime_cropzoom.sources.base import SourceOptions
@@ -295,6 +296,12 @@ class BoxSettings(SettingsGroup):
         description="several animals, each alone in a part of the frame: file with the outlines, drawn with 'cropzoom "
         "zones --regions'; in a config file also the outlines themselves",
     )
+    animals: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_ANIMALS,
+        description="number of animals in one arena, told apart by position; needs a detector that finds each of them",
+    )
     schedule: Path | None = Field(default=None, description="replay the boxes of this _bbox.csv, without a detector")
     coast_after_ms: float = Field(
         default=250.0, ge=0.001, le=DAY_MS, description="the state is 'coasting' if the box is older"
@@ -337,12 +344,24 @@ class BoxSettings(SettingsGroup):
             raise ConfigError(
                 f"lost_after_ms is {self.lost_after_ms}; expected more than coast_after_ms ({self.coast_after_ms})"
             )
+        if self.animals > 1:
+            self._check_animals()
         if self.box_from == "pose" and self.detector_every != 1:
             raise ConfigError(
                 f"box_from is pose, and detector_every is {self.detector_every}; expected 1: the detector runs only "
                 "when a pose gives no box"
             )
         return self
+
+    def _check_animals(self) -> None:
+        """Raise ConfigError for what several animals in one arena exclude."""
+        several = f"animals is {self.animals}"
+        if self.regions is not None:
+            raise ConfigError(f"{several}, and regions are set: a region holds one animal; give one of both")
+        if self.schedule is not None:
+            raise ConfigError(f"{several}, and schedule is {self.schedule}: it has the boxes of one; leave one out")
+        if self.box_from == "pose":
+            raise ConfigError(f"{several}, and box_from is pose, which could follow another animal; expected detection")
 
     def pose_box_rule(self, pose: Manifest) -> BoxRule:
         """Return the rule that makes boxes from poses.

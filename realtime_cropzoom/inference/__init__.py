@@ -26,6 +26,7 @@ In reading order:
 * ``kernels``: the loops of these modules that run for every frame, compiled.
 * ``model``: a loaded model: pixels in, keypoints in frame pixels out.
 * ``tracks``: which detection of a frame is which animal, if there are several.
+* ``copies``: which poses are of another animal than their box.
 * ``presence``: checks whether a detection or a pose shows the animal.
 * ``appearance``: how long and how bright an animal is in a frame, and in the training of a model.
 * ``pose_quality``: counts implausible poses of a run and reports them at its end.

@@ -53,10 +53,14 @@ class StateLimits:
         """
         if detection is None:
             return NO_BOX
+        marks = (detection.uncertain, detection.meetings)
+        if detection.box is None:  # missing among several: no box of another time takes its place
+            return ActiveBox(None, -1, math.nan, State.COASTING, 0, detection.origin, *marks)
         age_ms = (meta.pts_ns - detection.meta.pts_ns) / 1e6
         return ActiveBox(
-            detection.box, detection.meta.index, age_ms, self.state(age_ms), detection.detected_ns, detection.origin
-        )
+            detection.box, detection.meta.index, age_ms, self.state(age_ms), detection.detected_ns, detection.origin,
+            *marks,
+        )  # fmt: skip
 
 
 class Schedule(Protocol):
@@ -74,14 +78,22 @@ class Schedule(Protocol):
 class LatestSchedule:
     """Live schedule: uses the last usable detection. It never waits."""
 
-    def __init__(self, limits: StateLimits) -> None:
+    def __init__(self, limits: StateLimits, *, missing: bool = False) -> None:
+        """Make the schedule.
+
+        Args:
+            limits: Limits on the age of a box.
+            missing: Whether a detection without a box says that the animal is missing. The last box then counts no
+                longer: another animal could be in it.
+        """
+        self._missing = missing
         self.limits = limits
         """Limits on the age of a box. They may be replaced between two frames."""
         self._last: Detection | None = None
 
     def offer(self, detection: Detection) -> None:
-        """Keep ``detection`` if it has a box."""
-        if detection.box is not None:
+        """Keep ``detection`` if it has a box, or says that the animal is missing."""
+        if detection.box is not None or (self._missing and self._last is not None):
             self._last = detection
 
     def choose(self, meta: FrameMeta) -> ActiveBox:
@@ -95,7 +107,9 @@ class LatestSchedule:
 class LockstepSchedule:
     """Reproducible schedule: frame i gets the detection of the latest frame j ≤ i with j mod ``every`` = 0."""
 
-    def __init__(self, limits: StateLimits, every: int = 1) -> None:
+    def __init__(self, limits: StateLimits, every: int = 1, *, missing: bool = False) -> None:
+        """Make the schedule; the arguments are those of ``LatestSchedule``, and how often there is a detection."""
+        self._missing = missing
         self._limits = limits
         self._every = every
         self._last: Detection | None = None
@@ -107,7 +121,7 @@ class LockstepSchedule:
 
     def offer(self, detection: Detection) -> None:
         """Store which box is active after ``detection``."""
-        if detection.box is not None:
+        if detection.box is not None or (self._missing and self._last is not None):
             self._last = detection
         self._after.append((detection.meta.index, self._last))
 

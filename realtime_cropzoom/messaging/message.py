@@ -144,6 +144,54 @@ class PoseMessage(msgspec.Struct, frozen=True, tag_field="type", tag="pose"):
         return np.array([likelihood for _, _, likelihood in self.keypoints.values()], np.float64)
 
 
+class Animal(msgspec.Struct, frozen=True):
+    """One of several animals in a frame. Its fields mean what those of a ``PoseMessage`` do."""
+
+    number: Count
+    """Number of the animal, from 1: from left to right when they were first seen, and by position since then."""
+    state: str
+    keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    """Name → [x, y, likelihood], frame pixels; null while the animal is missing."""
+    box: BoxField | None
+    """Null while the animal is missing."""
+    uncertain: bool
+    """Whether it may have been taken for another animal: they met, and have not been seen apart since then."""
+    meetings: Count
+    """Number of times that it became uncertain. While it stays the same, so does the animal."""
+    plausible: bool | None = None
+    doubt: str | None = None
+    filtered: dict[str, FilteredKeypoint] | None = None
+    arena: dict[str, tuple[float | None, float | None]] | None = None
+
+
+class AnimalsMessage(msgspec.Struct, frozen=True, tag_field="type", tag="animals"):
+    """One processed frame of a run with several animals in one arena."""
+
+    schema: int
+    run: str
+    camera: str
+    seq: Count
+    """Number of the message, from 0; a gap is a dropped message."""
+    frame: Count
+    """Capture index."""
+    stream: str
+    """live, stalled, reconnecting or ended."""
+    animals: list[Animal]
+    """All animals of the run, also those that are missing, in order of their numbers."""
+    time: TimeField
+    counts: Counts
+    segment: Count = 0
+    """Number of times that the source was interrupted and came back before this frame."""
+    identity: str = "position"
+    """What tells the animals apart: nothing but their position."""
+
+    @property
+    def state(self) -> str:
+        """State of the animal that is tracked best."""
+        states = {animal.state for animal in self.animals}
+        return next((state for state in ("tracking", "coasting", "lost") if state in states), "searching")
+
+
 class Percentiles(msgspec.Struct, frozen=True):
     """Percentiles of a duration (ms); null before the first value."""
 
@@ -243,6 +291,8 @@ class HelloMessage(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """Name of the run's control socket on its machine; null if it takes no orders."""
     regions: dict[str, list[tuple[float, float]]] = {}
     """Region → corners of its outline (frame pixels); empty if the run has none. Each has poses of its own."""
+    animals: Count = 1
+    """Number of animals in one arena. If there are several, a frame has an ``animals`` message and no ``pose``."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
@@ -300,7 +350,9 @@ class PreviewHeader(msgspec.Struct, frozen=True):
     """Number of times that the source was interrupted and came back before this frame."""
 
 
-Message = PoseMessage | StatusMessage | HelloMessage | EndMessage | EventMessage
+FrameMessage = PoseMessage | AnimalsMessage
+"""What tells of one processed frame: of one animal, or of several in one arena."""
+Message = PoseMessage | AnimalsMessage | StatusMessage | HelloMessage | EndMessage | EventMessage
 
 _ENCODERS: dict[Encoding, Any] = {"json": msgspec.json.Encoder(), "msgpack": msgspec.msgpack.Encoder()}
 _DECODERS: dict[Encoding, Any] = {"json": msgspec.json.Decoder(Message), "msgpack": msgspec.msgpack.Decoder(Message)}

@@ -141,7 +141,8 @@ class StageBuilder:
 
     def _open_files(self, folder: Path, events: EventLog) -> CsvSink:
         def on_change(kind: str, meta: FrameMeta, region: str | None) -> None:
-            events.add(kind, "" if region is None else f"in {region}", by="pose", meta=meta)
+            where = "" if region is None else f"in {region}" if self._plan.regions else region
+            events.add(kind, where, by="pose", meta=meta)
 
         sink = CsvSink(folder, self._control, self._plan.csv_options(), on_change)
         self._folder.save("config.yaml", self._plan.settings.to_yaml())

@@ -29,13 +29,14 @@ from realtime_cropzoom.inference.context_window import ContextWindow, InferenceR
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.schedule import Gaps
+from realtime_cropzoom.inference.tracks import Track
 from realtime_cropzoom.pipeline.regions import Region
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.pauses import Patience, Pauses
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, NewestReader, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram, Rate
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
-from realtime_cropzoom.types import Detection, Float32, FrameMeta, Keypoints
+from realtime_cropzoom.types import Box, BoxOrigin, Detection, Float32, FrameMeta, Keypoints
 
 _MESSAGE_OUT_S = 0.0005
 """Time (s) for which a detection lets the message of the last pose go first: ZeroMQ's thread and the listener need the
@@ -62,8 +63,9 @@ class DetectOptions:
     """Whether the stage starts again after an error."""
 
 
-Assign = Callable[[FrameMeta, Outputs, View], Sequence[Keypoints | None]]
-"""Decodes the outputs for a whole frame, and returns what was found for each target; None for nothing."""
+Assign = Callable[[FrameMeta, Outputs, View, BoxRule], Sequence[Keypoints | Track | None]]
+"""Decodes the outputs for a whole frame, and returns what was found for each target: keypoints, None for nothing, or
+for an animal among several its track, whose box the rule has made."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,23 +281,28 @@ class DetectStage(Stage):
         if self._assign is None:
             self._offer(request.middle.target, self._model.decode(outputs, request.middle.view), needed)
             return
-        found = self._assign(request.middle.meta, outputs, request.middle.view)
-        for target, keypoints in zip(self._targets, found, strict=True):
-            self._offer(target, keypoints, needed)
+        found = self._assign(request.middle.meta, outputs, request.middle.view, self.rule)
+        for target, one in zip(self._targets, found, strict=True):
+            self._offer(target, one, needed)
 
-    def _offer(self, target: Target, keypoints: Keypoints | None, frames: Sequence[_Prepared]) -> None:
-        """Make a box of what was found of a target, and offer it for each of ``frames``."""
-        is_sharp = keypoints is not None and self._model.presence.is_sharp(keypoints)
-        box = self.rule.box(keypoints) if keypoints is not None and is_sharp else None
-        if box is not None and keypoints is not None and self._sizes is not None:
-            warning = self._sizes.add(box.w, keypoints)
-            if warning:
-                logger.warning("%s", warning)
+    def _offer(self, target: Target, found: Keypoints | Track | None, frames: Sequence[_Prepared]) -> None:
+        """Offer what was found of a target for each of ``frames``."""
+        box = found.box if isinstance(found, Track) else self._box(found)
+        marks = (found.uncertain, found.meetings) if isinstance(found, Track) else (False, 0)
         done_ns = now_ns()
         for frame in frames:
-            target.slot.offer(Detection(frame.meta, box, done_ns))
+            target.slot.offer(Detection(frame.meta, box, done_ns, BoxOrigin.DETECTION, *marks))
             self.count += 1
-            self.failed += keypoints is not None and keypoints.spoilt
+            self.failed += isinstance(found, Keypoints) and found.spoilt
             self.unusable += box is None
             self.latency.add((done_ns - frame.begun_ns) / 1e6)
             self.rate.add(done_ns)
+
+    def _box(self, found: Keypoints | None) -> Box | None:
+        """Return the box around what was found; None if nothing was, or if it does not look like an animal."""
+        box = self.rule.box(found) if found is not None and self._model.presence.is_sharp(found) else None
+        if box is not None and found is not None and self._sizes is not None:
+            warning = self._sizes.add(box.w, found)
+            if warning:
+                logger.warning("%s", warning)
+        return box

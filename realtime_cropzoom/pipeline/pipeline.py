@@ -209,6 +209,8 @@ class Pipeline:
         """Yield the pose messages of a run started with ``tracked``. Raises StateError for any other."""
         reporter = self._running("messages")
         script = reporter.stages.script
+        if reporter.identity.animals > 1:
+            raise ConfigError("messages: this run follows several animals; expected one. Subscribe to its endpoint")
         if script is None:
             raise StateError("messages: this run keeps none; expected one started with start(tracked=True)")
         for record in script:

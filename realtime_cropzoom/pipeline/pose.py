@@ -24,6 +24,7 @@ import msgspec
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.inference.context_window import InferenceRequest
+from realtime_cropzoom.inference.copies import find_copies
 from realtime_cropzoom.inference.crop import Edge
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import NO_BOX, SKIPPED_IN_RECORDING, Gaps
@@ -34,7 +35,7 @@ from realtime_cropzoom.runtime.records import NOT_PUBLISHED, FrameCounts, FrameO
 from realtime_cropzoom.runtime.ring import EndOfStream, Lease, OrderedReader
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
-from realtime_cropzoom.types import ActiveBox, FrameMeta, Keypoints, State
+from realtime_cropzoom.types import ActiveBox, Box, FrameMeta, Keypoints, State
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class PoseOptions:
     together: bool = False
     """Whether the crops of all subjects go through the model as one batch, and not one after another."""
     one_message: bool = False
-    """Whether the poses of all subjects in a frame are published at once, as one message."""
+    """Whether the subjects are animals that may meet: the poses of all of them are published at once, as one message,
+    and a pose that two of them have belongs to one."""
     restart: bool = False
     """Whether the stage starts again after an error."""
     urgent: bool = False
@@ -144,6 +146,8 @@ class PoseStage(Stage):
         self._gaps = deque(options.gaps.before if model.context_radius else ())
         self._records: list[tuple[Subject, Record]] = []
         """Records of this frame that wait for those of the other subjects, because they share a message."""
+        self._messages = 0
+        """Number of messages that all subjects shared."""
         self._outcome = FrameOutcome.SKIPPED
         """Outcome of this frame, by the subjects that have one."""
         self.pauses = Pauses()
@@ -294,6 +298,9 @@ class PoseStage(Stage):
             request = subject.window.push(frame)
             if request is not None:
                 requests.append((subject, request))
+        if self._options.one_message:
+            self._tell_apart(requests)
+            return
         at_once = max(1, len(requests)) if self._options.together else 1
         for first in range(0, len(requests), at_once):
             self._infer(requests[first : first + at_once])
@@ -305,6 +312,20 @@ class PoseStage(Stage):
         inferred_ns = now_ns()
         for (subject, request), answer in zip(requests, outputs, strict=True):
             subject.keypoints = self._model.decode(answer, request.middle.view)
+            self._finish_frames(subject, request.answers, inferred_ns)
+
+    def _tell_apart(self, requests: Sequence[tuple[Subject, InferenceRequest[Cropped]]]) -> None:
+        """Run the model for each subject, and finish the frame of all; a copy of another one's pose is no pose."""
+        found: list[Keypoints] = []
+        boxes: list[Box] = []
+        for _, request in requests:
+            outputs = self._model.infer(*(frame.model_input for frame in request.window))
+            found.append(self._model.decode(outputs, request.middle.view))
+            assert request.middle.active_box.box is not None
+            boxes.append(request.middle.active_box.box)
+        inferred_ns, copies = now_ns(), find_copies(found, boxes)
+        for place, (subject, request) in enumerate(requests):
+            subject.keypoints = None if place in copies else found[place]
             self._finish_frames(subject, request.answers, inferred_ns)
 
     def _end_sequences(self) -> None:
@@ -322,7 +343,6 @@ class PoseStage(Stage):
     def _finish_frames(self, subject: Subject, frames: Sequence[Cropped], inferred_ns: int) -> None:
         """Finish the first of the waiting frames with the last result, and the skipped frames right behind each."""
         done_ns = now_ns()
-        assert subject.keypoints is not None
         for frame in frames:
             subject.held.popleft()
             self._finish_inferred(subject, frame, subject.keypoints, inferred_ns, done_ns)
@@ -331,15 +351,17 @@ class PoseStage(Stage):
                 self._finish_frame(subject, skipped, Result(FrameOutcome.SKIPPED))
 
     def _finish_inferred(
-        self, subject: Subject, frame: Cropped, keypoints: Keypoints, inferred_ns: int, done_ns: int
+        self, subject: Subject, frame: Cropped, keypoints: Keypoints | None, inferred_ns: int, done_ns: int
     ) -> None:
         meta, active_box = frame.meta, frame.active_box
-        if keypoints.spoilt:
+        if keypoints is not None and keypoints.spoilt:
             logger.warning("frame %d failed: the pose model gave numbers that are not finite", meta.index)
             self._finish_frame(subject, meta, Result(FrameOutcome.FAILED, active_box))
             return
         result = Result(FrameOutcome.PROCESSED, active_box, keypoints, frame.cropped_ns, done_ns)
         self._finish_frame(subject, meta, result)
+        if keypoints is None:
+            return
         times = (meta.captured_ns, frame.taken_ns, frame.cropped_ns, inferred_ns, done_ns)
         for name, begun, ended in zip(LATENCIES, times, times[1:], strict=False):
             self.latencies[name].add((ended - begun) / 1e6)
@@ -401,6 +423,8 @@ class PoseStage(Stage):
 
     def _pass_on(self) -> None:
         """Publish the records in hand, count them, and put them into each sink."""
+        if self._options.one_message:
+            self._number_together()
         numbered = [record for _, record in self._records if record.seq >= 0]
         published_ns = self._publisher.publish(*numbered) if numbered and self._publisher is not None else NOT_PUBLISHED
         records, self._records = self._records, []
@@ -411,6 +435,16 @@ class PoseStage(Stage):
             self._count(record)
             for sink in self.sinks:
                 sink.put(record)
+
+    def _number_together(self) -> None:
+        """Put the records in hand in the order of the subjects; give all the number of their message, if any has one.
+
+        A subject that failed in a frame would count fewer messages than the others.
+        """
+        self._records.sort(key=lambda pair: pair[0].number)
+        if any(record.seq >= 0 for _, record in self._records):
+            numbered = [(s, msgspec.structs.replace(record, seq=self._messages)) for s, record in self._records]
+            self._records, self._messages = numbered, self._messages + 1
 
     def _count(self, record: Record) -> None:
         """Count the frame of a record if it has an outcome for each subject now."""

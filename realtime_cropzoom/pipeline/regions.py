@@ -16,6 +16,7 @@ import numpy as np
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.sources.base import SourceInfo
@@ -90,13 +91,14 @@ class InOneLook:
         """Take a detector that finds several animals, and the regions."""
         self._detector, self._regions = detector, regions
 
-    def __call__(self, meta: FrameMeta, outputs: Outputs, view: View) -> list[Keypoints | None]:
+    def __call__(self, meta: FrameMeta, outputs: Outputs, view: View, rule: BoxRule) -> list[Keypoints | None]:
         """Return the surest animal whose middle lies in each region; None for a region without one.
 
         Args:
             meta: The frame.
             outputs: Outputs of the detector.
             view: Where its input lies in the frame.
+            rule: Not needed: what is found has no boxes yet.
         """
         found: list[Keypoints | None] = [None] * len(self._regions)
         for keypoints, _ in self._detector.decode_all(outputs, view):  # the surest first

@@ -21,7 +21,8 @@ from realtime_cropzoom.inference.manifest import Role, Rows
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.inference.model_paths import model_path
 from realtime_cropzoom.inference.schedule import Gaps, LatestSchedule, LockstepSchedule, Schedule, WholeFrameSchedule
-from realtime_cropzoom.pipeline.detect import DetectOptions
+from realtime_cropzoom.pipeline.animals import AnimalFinder, check_animals
+from realtime_cropzoom.pipeline.detect import Assign, DetectOptions
 from realtime_cropzoom.pipeline.lost_animal import LostWords
 from realtime_cropzoom.pipeline.pose import PoseOptions
 from realtime_cropzoom.pipeline.region_plan import boxes_of, check_regions, plan_calls
@@ -32,6 +33,7 @@ from realtime_cropzoom.pipeline.subject import Subject
 from realtime_cropzoom.pipeline.threads import load_quickest
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.sessions.folder import file_stem
+from realtime_cropzoom.sessions.pose_rows import animal_names
 from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
 from realtime_cropzoom.sinks.csv_writer import CsvOptions
 from realtime_cropzoom.sinks.recorder import check_copy
@@ -112,6 +114,7 @@ class RunPlan:
             gaps=self.gaps,
             own_box=isinstance(self.schedules[0], WholeFrameSchedule),
             together=self.together,
+            one_message=self.settings.animals > 1,
             restart=self.restart,
             urgent=self.urgent,
         )
@@ -128,8 +131,12 @@ class RunPlan:
                 number=number,
                 region=region,
             )
-            for number, (schedule, region) in enumerate(zip(self.schedules, self.regions or (None,), strict=True))
+            for number, (schedule, region) in enumerate(zip(self.schedules, self._places(), strict=True))
         ]
+
+    def _places(self) -> tuple[Region | None, ...]:
+        """Return the region of each animal; None for the whole frame, which several animals may share."""
+        return self.regions or (None,) * self.settings.animals
 
     def detect_options(self, rule: BoxRule) -> DetectOptions:
         """Return the options of the detector stage."""
@@ -143,12 +150,14 @@ class RunPlan:
             restart=self.restart,
         )
 
-    def in_one_look(self) -> InOneLook | None:
-        """Return what finds the animals of all regions in one look at the frame; None to look at each on its own."""
+    def in_one_look(self) -> Assign | None:
+        """Return what finds all animals in one look at the frame; None to look for each on its own."""
         detector = self.models.detector
-        if detector is None or not self.regions or not detector.finds_several:
+        if detector is None or not detector.finds_several:
             return None
-        return InOneLook(detector, self.regions)
+        if self.settings.animals > 1:
+            return AnimalFinder(detector, self.settings.animals)
+        return InOneLook(detector, self.regions) if self.regions else None
 
     def publish_options(self) -> PublishOptions | None:
         """Return the options of the publisher; None if nothing is published."""
@@ -185,7 +194,8 @@ class RunPlan:
             scorer=pose.file.scorer,
             lockstep=self.lockstep,
             calibration=self.calibration,
-            regions=tuple(region.name for region in self.regions),
+            regions=tuple(region.name for region in self.regions) or animal_names(self.settings.animals),
+            together=self.settings.animals > 1,
         )
 
 
@@ -206,6 +216,7 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     check_copy(settings, info)
     regions = make_regions(settings.regions, info)
     settings, models = load_models(settings)
+    check_animals(settings, models)
     notes = [*info.notes, *priority_notes(settings), *model_notes("pose", models.pose, settings, info.fps)]
     check_crop_size(settings, info)
     check_filter(settings, info)
@@ -219,7 +230,9 @@ def plan_run(settings: Settings, info: SourceInfo) -> RunPlan:
     parts = [region.bounds for region in regions] or [frame]
     schedules = tuple(
         make_schedule(settings.model_copy(update={"schedule": boxes}), models, part)
-        for part, boxes in zip(parts, boxes_of(regions, settings.schedule), strict=True)
+        for part, boxes in zip(
+            parts * settings.animals, boxes_of(regions, settings.schedule) * settings.animals, strict=True
+        )
     )
     in_one_look = models.detector is not None and models.detector.finds_several
     for part in [frame] if in_one_look else parts:
@@ -318,7 +331,10 @@ def make_schedule(settings: Settings, models: Models, part: Box) -> Schedule:
     if settings.box_from == "pose":
         rule = settings.pose_box_rule(models.pose.manifest)
         return FollowingSchedule(limits, rule, check_s=settings.box_check_s, lockstep=lockstep)
-    return LockstepSchedule(limits, settings.detector_every) if lockstep else LatestSchedule(limits)
+    missing = settings.animals > 1
+    if lockstep:
+        return LockstepSchedule(limits, settings.detector_every, missing=missing)
+    return LatestSchedule(limits, missing=missing)
 
 
 def make_ready(models: Models, rule: BoxRule | None, frame: tuple[int, int]) -> None:

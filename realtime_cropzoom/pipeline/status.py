@@ -72,6 +72,7 @@ class RunDescription:
             control=self.control,
             skeleton=[(names[a], names[b]) for a, b in models.pose.manifest.skeleton],
             regions={region.name: list(region.corners) for region in self.plan.regions},
+            animals=s.animals,
         )
 
     @property
@@ -91,7 +92,8 @@ def describe_run(plan: RunPlan, anchor_ns: int | None = None, control: str | Non
     anchor_ns = unix_offset_ns() if anchor_ns is None else anchor_ns
     names, camera = plan.models.pose.keypoint_names, plan.settings.camera
     regions = tuple(region.name for region in plan.regions)
-    identity = RunIdentity(secrets.token_hex(6), camera, names, anchor_ns, plan.calibration, regions)
+    animals = plan.settings.animals
+    identity = RunIdentity(secrets.token_hex(6), camera, names, anchor_ns, plan.calibration, regions, animals)
     return RunDescription(plan, identity, round(time.time(), 3), control)
 
 

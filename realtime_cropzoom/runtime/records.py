@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from realtime_cropzoom.filters import FilteredPose
 from realtime_cropzoom.inference.presence import Doubt
 from realtime_cropzoom.messaging.message import (
     SCHEMA_VERSION,
+    Animal,
+    AnimalsMessage,
     BoxField,
     Counts,
     FilteredKeypoint,
@@ -91,6 +94,8 @@ class RunIdentity:
     """The calibration of the camera; None if messages carry no arena coordinates."""
     regions: tuple[str, ...] = ()
     """Names of the regions, by the number of their subjects; empty for a run of whole frames."""
+    animals: int = 1
+    """Number of animals in one arena."""
 
 
 def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsent: int) -> PoseMessage:
@@ -103,10 +108,6 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         unsent: Number of messages of this run that were not sent.
     """
     active_box, meta = record.active_box, record.meta
-    box = None
-    if active_box.box is not None:
-        x, y, w, h = active_box.box
-        box = BoxField(x, y, w, h, active_box.frame, active_box.age_ms, active_box.origin.value)
     return PoseMessage(
         schema=SCHEMA_VERSION,
         run=identity.run,
@@ -116,16 +117,8 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         state=active_box.state.value,
         stream=StreamState.LIVE.value,
         keypoints=_keypoint_fields(record.keypoints, identity.keypoint_names),
-        box=box,
-        time=TimeField(
-            device_ns=meta.device_ns,
-            captured_ns=meta.captured_ns,
-            detected_ns=active_box.detected_ns or None,
-            cropped_ns=record.cropped_ns,
-            inferred_ns=record.inferred_ns,
-            published_ns=published_ns,
-            unix_offset_ns=identity.unix_offset_ns,
-        ),
+        box=_box_field(active_box),
+        time=_time_field([record], identity, published_ns),
         counts=Counts(*record.counts, unsent),
         segment=meta.segment,
         filtered=_filtered_fields(record.filtered, identity.keypoint_names),
@@ -133,6 +126,67 @@ def pose_message(record: Record, identity: RunIdentity, published_ns: int, unsen
         plausible=None if record.keypoints is None else record.doubt is None,
         doubt=None if record.doubt is None else record.doubt.value,
         region=identity.regions[record.subject] if identity.regions else None,
+    )
+
+
+def animals_message(records: Sequence[Record], identity: RunIdentity, published_ns: int, unsent: int) -> AnimalsMessage:
+    """Build the message of a processed frame with several animals.
+
+    Args:
+        records: The record of each animal, in order of their numbers.
+        identity: The fields that are equal in every message of the run.
+        published_ns: Time of publication (monotonic, ns).
+        unsent: Number of messages of this run that were not sent.
+    """
+    first = records[0]
+    return AnimalsMessage(
+        schema=SCHEMA_VERSION,
+        run=identity.run,
+        camera=identity.camera,
+        seq=first.seq,
+        frame=first.meta.index,
+        stream=StreamState.LIVE.value,
+        animals=[_animal(record, identity) for record in records],
+        time=_time_field(records, identity, published_ns),
+        counts=Counts(*first.counts, unsent),
+        segment=first.meta.segment,
+    )
+
+
+def _animal(record: Record, identity: RunIdentity) -> Animal:
+    names, active = identity.keypoint_names, record.active_box
+    return Animal(
+        number=record.subject + 1,
+        state=active.state.value,
+        keypoints=_keypoint_fields(record.keypoints, names),
+        box=_box_field(active),
+        uncertain=active.uncertain,
+        meetings=active.meetings,
+        plausible=None if record.keypoints is None else record.doubt is None,
+        doubt=None if record.doubt is None else record.doubt.value,
+        filtered=_filtered_fields(record.filtered, names),
+        arena=_arena_fields(record.keypoints, identity),
+    )
+
+
+def _box_field(active: ActiveBox) -> BoxField | None:
+    if active.box is None:
+        return None
+    x, y, w, h = active.box
+    return BoxField(x, y, w, h, active.frame, active.age_ms, active.origin.value)
+
+
+def _time_field(records: Sequence[Record], identity: RunIdentity, published_ns: int) -> TimeField:
+    """Return the times of a frame; of several animals, those of the last one."""
+    meta = records[0].meta
+    return TimeField(
+        device_ns=meta.device_ns,
+        captured_ns=meta.captured_ns,
+        detected_ns=max(record.active_box.detected_ns for record in records) or None,
+        cropped_ns=max(record.cropped_ns or 0 for record in records) or None,
+        inferred_ns=max(record.inferred_ns for record in records),
+        published_ns=published_ns,
+        unix_offset_ns=identity.unix_offset_ns,
     )
 
 

@@ -21,8 +21,10 @@ import pandas as pd
 from realtime_cropzoom.errors import ConfigError, DataError, error_text
 from realtime_cropzoom.files.csv_text import complete_lines, parse_frame_number, parse_frame_numbers
 from realtime_cropzoom.files.paths import is_there, user_path
+from realtime_cropzoom.inference.tracks import MAX_ANIMALS
 from realtime_cropzoom.sessions.dlc_csv import Predictions
 from realtime_cropzoom.sessions.latest import describe_latest, find_session, is_elsewhere
+from realtime_cropzoom.sessions.pose_rows import animal_names
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.sources.recording_table import VIDEO_SUFFIXES, recorded_videos, recording_tables, video_of
 from realtime_cropzoom.types import Float64
@@ -112,9 +114,8 @@ class Session:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Names of the regions of the live run; empty if it had none."""
-        given = self.settings.get("regions")
-        return tuple(map(str, given)) if isinstance(given, dict) else ()
+        """Names of the regions of the live run, or of its animals if several share an arena; empty for one animal."""
+        return _places(self.settings)
 
     @property
     def region(self) -> str | None:
@@ -125,7 +126,7 @@ class Session:
     @property
     def outline(self) -> list[tuple[float, float]]:
         """Corners of the region (frame pixels); empty without regions."""
-        if self.region is None:
+        if self.region is None or not isinstance(self.settings.get("regions"), dict):
             return []
         shape = self.settings["regions"][self.region]
         if shape.get("rectangle_px"):
@@ -190,11 +191,17 @@ def region_files(folder: Path) -> list[Path]:
         settings = read_yaml(folder / "config.yaml")
     except ConfigError:
         return []
-    regions = settings.get("regions") if isinstance(settings, dict) else None
-    if not isinstance(regions, dict):
-        return []
-    found = [_shortest(folder.glob(f"*_{glob.escape(str(name))}_timing.csv")) for name in regions]
+    regions = _places(settings) if isinstance(settings, dict) else ()
+    found = [_shortest(folder.glob(f"*_{glob.escape(name)}_timing.csv")) for name in regions]
     return [path.with_name(f"{path.name.removesuffix('_timing.csv')}.csv") for path in found if path is not None]
+
+
+def _places(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the regions or animals that have files of their own, by the settings of a run."""
+    given, animals = settings.get("regions"), settings.get("animals")
+    if isinstance(given, dict):
+        return tuple(map(str, given))
+    return animal_names(animals) if type(animals) is int and 1 < animals <= MAX_ANIMALS else ()
 
 
 def _shortest(paths: Iterable[Path]) -> Path | None:

@@ -13,6 +13,10 @@ CM = "_cm"
 """End of the name of a file of poses in cm. Its format is the same as for poses in pixels."""
 BBOX_COLUMNS = ",x,y,h,w,box_frame,box_age_ms,state,box_origin"
 """Header of a run's box file. The first column, without a name, is the frame number."""
+IDENTITY_COLUMNS = ",uncertain,meetings"
+"""Further columns of the box file of one of several animals."""
+ANIMALS = "_animals"
+"""End of the name of the file with the poses of several animals."""
 
 
 def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = False) -> str:
@@ -31,6 +35,29 @@ def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = Fals
     return "".join(f"{row}{end}\n" for row, end in zip(rows, last, strict=True))
 
 
+def animal_names(animals: int) -> tuple[str, ...]:
+    """Return the names of several animals in files: ``animal1`` and so on; empty for one."""
+    return tuple(f"animal{number}" for number in range(1, animals + 1)) if animals > 1 else ()
+
+
+def animals_header(keypoint_names: Sequence[str], scorer: str, animals: Sequence[str]) -> str:
+    """Return the four header rows scorer, individuals, bodyparts and coords, as DeepLabCut writes for several animals.
+
+    Args:
+        keypoint_names: Names of the K keypoints.
+        scorer: Name of the model or its kind.
+        animals: Names of the animals.
+    """
+    n, cells = len(keypoint_names), [text_cell(name) for name in keypoint_names]
+    rows = (
+        f"scorer{f',{text_cell(scorer)}' * 3 * n * len(animals)}",
+        "individuals" + "".join(f",{name}" * 3 * n for name in animals),
+        "bodyparts" + "".join(f",{cell}" * 3 for _ in animals for cell in cells),
+        f"coords{',x,y,likelihood' * n * len(animals)}",
+    )
+    return "".join(f"{row}\n" for row in rows)
+
+
 def pose_cells(keypoints: Keypoints) -> str:
     """Return the 3 K cells of a pose, each with a comma before it; NaN is written as ``NaN``."""
     return _cells(keypoints.xy.tolist(), keypoints.likelihood.tolist())
@@ -44,6 +71,11 @@ def cm_cells(calibration: Calibration, keypoints: Keypoints) -> str:
 def blank_cells(keypoints: int) -> str:
     """Return the cells of a row without a pose: ``NaN``, because pandas drops a first row of empty cells."""
     return ",NaN" * (3 * keypoints)
+
+
+def identity_cells(active: ActiveBox) -> str:
+    """Return the cells of ``IDENTITY_COLUMNS`` of a row, each with a comma before it."""
+    return f",{'yes' if active.uncertain else 'no'},{active.meetings}"
 
 
 def box_cells(active: ActiveBox | None) -> str:

@@ -27,11 +27,15 @@ from realtime_cropzoom.runtime.queues import Sink
 from realtime_cropzoom.runtime.records import FrameOutcome, Record
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.pose_rows import (
+    ANIMALS,
     BBOX_COLUMNS,
     CM,
+    IDENTITY_COLUMNS,
+    animals_header,
     blank_cells,
     box_cells,
     cm_cells,
+    identity_cells,
     pose_cells,
     pose_header,
 )
@@ -66,7 +70,10 @@ class CsvOptions:
     calibration: Calibration | None = None
     """Conversion from pixels to cm for ``<name>_cm.csv``; without one that file is not written."""
     regions: tuple[str, ...] = ()
-    """Names of the regions, by the number of their subjects; empty for one animal in the whole frame."""
+    """Names of the regions or of the animals, by the number of their subjects; empty for one animal in the whole
+    frame."""
+    together: bool = False
+    """Whether these are animals in one arena, whose poses are also in one file."""
 
     @property
     def stems(self) -> list[str]:
@@ -109,7 +116,9 @@ class CsvSink(Sink):
         self._blank_pose = blank_cells(len(names))
         self._calibration = calibration
         poses = pose_header(names, options.scorer)
-        files = {"": poses, "_bbox": BBOX_COLUMNS + "\n", "_timing": TIMING_COLUMNS + "\n"}
+        self._together, self._of_frame = options.together, dict[int, Record]()
+        boxes = BBOX_COLUMNS + (IDENTITY_COLUMNS if options.together else "")
+        files = {"": poses, "_bbox": boxes + "\n", "_timing": TIMING_COLUMNS + "\n"}
         if calibration is not None:
             files[CM] = poses
         self._files: list[RowFile] = []
@@ -118,6 +127,9 @@ class CsvSink(Sink):
             for stem in options.stems:
                 for suffix, header in files.items():
                     self._files.append(RowFile(folder / f"{stem}{suffix}.csv", header))
+            if options.together:
+                header = animals_header(names, options.scorer, options.regions)
+                self._files.append(RowFile(folder / f"{options.name}{ANIMALS}.csv", header))
         except SinkError:
             for file in self._files:
                 file.close()
@@ -132,6 +144,8 @@ class CsvSink(Sink):
                 records, ended = self._take_all(0)
                 for record in records:
                     self._format(record)
+                    if self._together:
+                        self._add_to_frame(record)
                     time.sleep(0)  # lets the pose stage have the interpreter between two rows
                 self._flush()
         finally:
@@ -185,7 +199,8 @@ class CsvSink(Sink):
         for file in cm:
             file.add(f"{meta.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        boxes.add(f"{meta.index}{box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)}\n")
+        box = box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)
+        boxes.add(f"{meta.index}{box}{identity_cells(active_box) if self._together else ''}\n")
         box_frame = "" if active_box.frame < 0 else active_box.frame
         timing.add(
             f"{meta.index},{record.outcome},{'' if record.seq < 0 else record.seq},{meta.pts_ns},"
@@ -193,6 +208,18 @@ class CsvSink(Sink):
             f"{active_box.detected_ns or ''},{record.cropped_ns or ''},{record.inferred_ns or ''},"
             f"{record.published_ns or ''},{meta.segment},{_plausible_cell(record)}\n"
         )
+
+    def _add_to_frame(self, record: Record) -> None:
+        """Collect the records of a frame; with the last of them, write the row of all animals."""
+        self._of_frame[record.subject] = record
+        if record.subject < len(self._regions) - 1:
+            return
+        found = [self._of_frame.get(number) for number in range(len(self._regions))]
+        here = [one if one is not None and one.meta.index == record.meta.index else None for one in found]
+        poses = [None if one is None else one.keypoints for one in here]
+        cells = "".join(self._blank_pose if pose is None else pose_cells(pose) for pose in poses)
+        self._files[-1].add(f"{record.meta.index}{cells}\n")
+        self._of_frame.clear()
 
     def _count(self, record: Record, region: str | None) -> None:
         """Count the pose. All regions together do not count those in which no animal has ever been found."""

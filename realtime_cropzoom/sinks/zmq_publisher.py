@@ -33,7 +33,7 @@ from realtime_cropzoom.messaging.message import (
 from realtime_cropzoom.messaging.security import ConnectionGuard, Security
 from realtime_cropzoom.messaging.sockets import take_subscriptions_only
 from realtime_cropzoom.runtime.priority import PRIORITY, missing_permission
-from realtime_cropzoom.runtime.records import NOT_PUBLISHED, Record, RunIdentity, pose_message
+from realtime_cropzoom.runtime.records import NOT_PUBLISHED, Record, RunIdentity, animals_message, pose_message
 from realtime_cropzoom.runtime.started import Started
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.runtime.worker import RunControl, Stage
@@ -127,6 +127,7 @@ class ZmqPublisher(Stage):
         """Provides the messages that describe the run. Replaced once, when the stages exist."""
         self._identity = reporter.identity
         camera, regions = self._identity.camera, self._identity.regions
+        self._animals_topic = f"animals/{camera}".encode()
         self._pose_topics = [f"pose/{camera}/{region}".encode() for region in regions] or [f"pose/{camera}".encode()]
         """Topics of the poses, by the number of the subject."""
         self._hello = msgspec.structs.replace(reporter.hello(), clock=clock_id())
@@ -171,25 +172,32 @@ class ZmqPublisher(Stage):
         """Send the pose of a processed frame. Called by the pose stage; never blocks.
 
         Args:
-            records: The record of the frame.
+            records: The record of the frame; of several animals in one arena, the record of each.
 
         Returns:
             When the message was sent (monotonic, ns); NOT_PUBLISHED if it was too old, or the publisher has ended.
         """
-        (record,) = records
+        record = records[0]
         published_ns = now_ns()
         age_ns = published_ns - record.meta.captured_ns
         if self._max_age_ns is not None and age_ns > self._max_age_ns:
             self.too_old += 1
             return NOT_PUBLISHED
-        payload = encode(pose_message(record, self._identity, published_ns, self.too_old), self._encoding)
+        if self._identity.animals > 1:
+            animals = animals_message(records, self._identity, published_ns, self.too_old)
+            topic_of_frame, payload = self._animals_topic, encode(animals, self._encoding)
+        else:
+            message = pose_message(record, self._identity, published_ns, self.too_old)
+            topic_of_frame, payload = self._pose_topics[record.subject], encode(message, self._encoding)
         with self._lock:
             if self._poses is None:
                 return NOT_PUBLISHED
-            self._poses.send_multipart([self._pose_topics[record.subject], payload], zmq.NOBLOCK)
+            self._poses.send_multipart([topic_of_frame, payload], zmq.NOBLOCK)
             if self._latest is not None:
                 self._latest.send(payload, zmq.NOBLOCK)
-        if record.keypoints is not None:  # a frame without a box passes at once and has no pose
+        if any(
+            record.keypoints is not None for record in records
+        ):  # a frame without a box passes at once and has no pose
             self.latency.add(age_ns / 1e6)
         return published_ns
 

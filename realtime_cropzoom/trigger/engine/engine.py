@@ -225,7 +225,7 @@ class Engine:
             self._lose_stream(f"the run has ended: {event.reason}")
         elif isinstance(event, HelloEvent):
             unknown = self._rules.unknown_keypoints(event.keypoint_names)
-            for line in (*unknown, *self._rules.unfit_regions(event.regions)):
+            for line in (*unknown, *self._rules.unfit_regions(event.regions, event.animals)):
                 self._decide(Verdict.REFUSED, "", line, ())
 
     def _is_ours(self, event: PublisherEvent) -> bool:
@@ -294,6 +294,7 @@ class Engine:
             event.keypoints,
             uncertainty_ns=event.uncertainty_ns,
         )
+        sample.uncertain = event.uncertain
         if event.plausible is False:
             sample.implausible = event.doubt or "unknown"
         if (smoother := self._smoother_of(event.region)) is not None:

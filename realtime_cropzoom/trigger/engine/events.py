@@ -103,7 +103,10 @@ class PoseEvent(_FromPublisher, frozen=True, tag="pose", kw_only=True):
     doubt: str | None = None
     """What contradicts the pose, in a word."""
     region: str | None = None
-    """The region of the frame in which the animal is; None in a run without regions."""
+    """The region of the frame in which the animal is; None in a run without regions. Of several animals in one arena
+    its name in the files of the run."""
+    uncertain: bool = False
+    """Whether it may be another animal of the run."""
 
 
 class StreamEvent(_FromPublisher, frozen=True, tag="status", kw_only=True):
@@ -119,6 +122,8 @@ class HelloEvent(_FromPublisher, frozen=True, tag="hello", kw_only=True):
     keypoint_names: list[str]
     regions: list[str] = []
     """Names of the regions of the run."""
+    animals: int = 1
+    """Number of animals in one arena."""
 
 
 class EndEvent(_FromPublisher, frozen=True, tag="end", kw_only=True):

@@ -66,6 +66,8 @@ class PoseSample:
     """From the filter, if one is set."""
     implausible: str | None = None
     """Reason for doubt about the pose, in a word; None if there is none, or the pose was not judged."""
+    uncertain: bool = False
+    """Whether it may be another animal of the run."""
     ahead_s: float | None = None
     """Time (s) by which positions are predicted: age and output delay; None without prediction."""
     uncertainty_ns: int = 0

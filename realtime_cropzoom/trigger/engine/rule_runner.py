@@ -64,6 +64,7 @@ class RuleParameters:
     states: frozenset[str]
     bridge_ns: int
     refuses_implausible: bool = True
+    refuses_uncertain: bool = True
     region: str | None = None
     """The region whose animal the rule watches; None for the one in the whole frame."""
 
@@ -283,6 +284,8 @@ class RuleRunner:
             return f"stale: older than {self.parameters.max_age_ms:g} ms"
         if sample.implausible and self.parameters.refuses_implausible:
             return f"implausible: {sample.implausible}"
+        if sample.uncertain and self.parameters.refuses_uncertain:
+            return "uncertain: it may be another animal"
         return None
 
     def _unknown(self, reason: str, at_ns: int, now_ns: int) -> None:

@@ -74,6 +74,7 @@ class RuleSet:
             states=frozenset(rule.states or rules.states),
             bridge_ns=round(rules.bridge_ms * 1e6),
             refuses_implausible=(rule.implausible or rules.implausible) == "refuse",
+            refuses_uncertain=(rule.uncertain or rules.uncertain) == "refuse",
             region=rules.region_of(name),
         )
         condition = compiler.condition(rule.when, rule)

@@ -34,7 +34,14 @@ from realtime_cropzoom.control.protocol import TRIGGER
 from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.messaging.limits import check_open_files
-from realtime_cropzoom.messaging.message import EndMessage, EventMessage, HelloMessage, Message, PoseMessage
+from realtime_cropzoom.messaging.message import (
+    EndMessage,
+    EventMessage,
+    FrameMessage,
+    HelloMessage,
+    Message,
+    PoseMessage,
+)
 from realtime_cropzoom.messaging.time_sync import ClockOffset
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
@@ -61,7 +68,7 @@ from realtime_cropzoom.trigger.process.commands import KEY, CommandQueue, Queued
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.feed import Feed
 from realtime_cropzoom.trigger.process.input_log import InputLog, rules_content
-from realtime_cropzoom.trigger.process.message_events import event_from_message
+from realtime_cropzoom.trigger.process.message_events import events_from_message
 from realtime_cropzoom.trigger.process.open_process import OpenProcess, SessionLogs
 from realtime_cropzoom.trigger.process.order_desk import OrderDesk
 from realtime_cropzoom.trigger.process.process_state import outputs_state, rules_state
@@ -150,7 +157,7 @@ class TriggerProcess:
         self.poses = 0
         self.without_time = 0
         """Messages that no rule saw, because the offset of the publisher's clock was unknown."""
-        self.last: PoseMessage | None = None
+        self.last: FrameMessage | None = None
         """The newest pose."""
         self._end: SessionEnd | None = None
         self.rule_us = Histogram()
@@ -360,11 +367,12 @@ class TriggerProcess:
             at_ns = received_ns + offset.offset_ns
             decisions += self._take_withheld()
             if message is not None and not isinstance(message, EventMessage):  # no rule asks what people did
-                decisions += self._take(event_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)))
+                for event in events_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)):
+                    decisions += self._take(event)
                 self._count_pose(message, offset, received_ns)
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
-            if self.arms_by and isinstance(message, PoseMessage):
+            if self.arms_by and isinstance(message, FrameMessage):
                 by, self.arms_by = self.arms_by, None
                 decisions += self._take(Command(at_ns, Order.ARM, by))
         elif message is not None:
@@ -429,7 +437,7 @@ class TriggerProcess:
         return decisions
 
     def _count_pose(self, message: Message, offset: ClockOffset, received_ns: int) -> None:
-        if isinstance(message, PoseMessage):
+        if isinstance(message, FrameMessage):
             self.poses += 1
             self.last = message
             if self._open.sync is not None:
@@ -442,7 +450,7 @@ class TriggerProcess:
             ConfigError: if the rules do not fit the stream.
             StageError: if the publisher has another clock now.
         """
-        self.rules.check_stream(hello.keypoint_names, hello.fps, hello.regions)
+        self.rules.check_stream(hello.keypoint_names, hello.fps, hello.regions, hello.animals)
         if self._clock not in (None, hello.clock):
             raise StageError(
                 "the poses come from a machine with another clock now (it was restarted, or is another machine): "
@@ -507,8 +515,9 @@ class TriggerProcess:
         if self._sync_settings is not None:
             _check_sync_line(rules, self._sync_settings.output)
         if self._hello is not None:
-            rules.check_stream(self._hello.keypoint_names, self._hello.fps, self._hello.regions)
-        elif self.last is not None:
+            hello = self._hello
+            rules.check_stream(hello.keypoint_names, hello.fps, hello.regions, hello.animals)
+        elif isinstance(self.last, PoseMessage):
             rules.check_stream(list(self.last.keypoints), None)
         RuleSet(rules, self._seed, self._calibration)  # what can be built here can be built in the rule loop
 

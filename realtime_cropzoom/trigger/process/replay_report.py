@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from realtime_cropzoom.errors import CropzoomError, DataError
+from realtime_cropzoom.errors import ConfigError, CropzoomError, DataError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.session_pictures import footage
@@ -101,6 +101,11 @@ def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: flo
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld | NewRules))
         return ReplayReport(list(replay(engine, _checked(events, rules))), None)
     tables = read_session(path, fps=fps)
+    if tables.session.settings.get("animals", 1) != 1:
+        raise ConfigError(
+            f"{path} is of a run with several animals; expected the folder of a trigger session, whose inputs say when "
+            "an animal was uncertain. Give that folder"
+        )
     regions = tables.session.regions if tables.session.live else None
     rules.check_stream(tables.keypoint_names, _rate(tables), regions)
     return ReplayReport(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)

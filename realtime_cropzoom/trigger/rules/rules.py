@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_cropzoom.errors import ConfigError, did_you_mean, listed, shorten
+from realtime_cropzoom.inference.tracks import MAX_ANIMALS
 from realtime_cropzoom.trigger.rules import schema, zones
 from realtime_cropzoom.trigger.rules.schema import (
     AnyCondition,
@@ -40,6 +41,7 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
+AnimalNumber = Annotated[int, Field(ge=1, le=MAX_ANIMALS)]
 RegionName = Annotated[str, Field(min_length=1, max_length=40)]
 Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
@@ -137,6 +139,9 @@ class Rule(Strict):
     implausible: Literal["refuse", "allow"] | None = None
     region: RegionName | None = None
     """The region whose animal the rule watches; it sees no other. None in a run without regions."""
+    animal: AnimalNumber | None = None
+    """The number of the animal that the rule watches, of several in one arena. None in a run with one."""
+    uncertain: Literal["refuse", "allow"] | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Rule:
@@ -176,6 +181,10 @@ class Rules(Strict):
     """Whether rules refuse a pose that the tracker calls implausible."""
     region: RegionName | None = None
     """The region of the rules that name none themselves."""
+    animal: AnimalNumber | None = None
+    """The animal of the rules that name none themselves."""
+    uncertain: Literal["refuse", "allow"] = "refuse"
+    """Whether rules refuse an animal that may have been taken for another one."""
     bridge_ms: Window = 100.0
     """Maximum gap (ms of capture time) without a known value. A longer one resets durations and sides."""
     hold_max_age_ms: Window = 100.0
@@ -199,12 +208,42 @@ class Rules(Strict):
         ]
 
     def region_of(self, rule: str) -> str | None:
-        """Return the region whose animal a rule watches; None for the one in the whole frame."""
-        return self.rules[rule].region or self.region
+        """Return the region whose animal a rule watches, or of several in one arena the name of the animal in files.
 
-    def unfit_regions(self, regions: Collection[str]) -> list[str]:
-        """Return a line for each rule that does not name one of the regions of a run; ``regions`` may be empty."""
+        None for the one in the whole frame.
+        """
+        region, animal = self.rules[rule].region or self.region, self.animal_of(rule)
+        return region if animal is None else f"animal{animal}"
+
+    def animal_of(self, rule: str) -> int | None:
+        """Return the number of the animal that a rule watches, of several in one arena; None if it names none."""
+        return self.rules[rule].animal or self.animal
+
+    def unfit_animals(self, animals: int) -> list[str]:
+        """Return a line for each rule that does not name one of the animals of a run."""
         lines = []
+        for rule in self.rules:
+            animal = self.animal_of(rule)
+            if animal is not None and (self.rules[rule].region or self.region) is not None:
+                lines.append(f"rules.{rule}: names an animal and a region; a region has one animal, leave out animal")
+            elif animal is None and animals > 1:
+                lines.append(f"rules.{rule}: names no animal, but the run has {animals}; give it one, as animal: 1")
+            elif animal is not None and animals == 1:
+                lines.append(f"rules.{rule}: names the animal {animal}, but the run follows one; leave it out")
+            elif animal is not None and animal > animals:
+                lines.append(f"rules.{rule}: names the animal {animal}, but the run has {animals}; give 1 to {animals}")
+        return lines
+
+    def unfit_regions(self, regions: Collection[str], animals: int = 1) -> list[str]:
+        """Return a line for each rule that does not name one of the regions, or of the animals, of a run.
+
+        Args:
+            regions: The regions; may be empty.
+            animals: Number of animals in one arena.
+        """
+        lines = self.unfit_animals(animals)
+        if lines or animals > 1:
+            return lines
         for rule in self.rules:
             region = self.region_of(rule)
             if region is None and regions:
@@ -218,18 +257,21 @@ class Rules(Strict):
                 lines.append(f"rules.{rule}: no region {_not_found(region, regions)}")
         return lines
 
-    def check_stream(self, names: Sequence[str], fps: float | None, regions: Collection[str] | None = None) -> None:
+    def check_stream(
+        self, names: Sequence[str], fps: float | None, regions: Collection[str] | None = None, animals: int = 1
+    ) -> None:
         """Check the rules against a stream.
 
         Args:
             names: Keypoints of the model.
             fps: Frame rate (frames per second); None if unknown.
             regions: Regions of the run; None if unknown.
+            animals: Number of animals in one arena, if the regions are known.
 
         Raises:
             ConfigError: one line for each thing that is wrong.
         """
-        problems = [*self.unknown_keypoints(names), *(() if regions is None else self.unfit_regions(regions))]
+        problems = [*self.unknown_keypoints(names), *(() if regions is None else self.unfit_regions(regions, animals))]
         if fps is not None and fps > 0 and 1000 / fps >= self.bridge_ms:
             problems.append(
                 f"bridge_ms is {self.bridge_ms:g}, but poses are {1000 / fps:.0f} ms apart, "

@@ -14,7 +14,7 @@ from realtime_cropzoom.trigger.rules.validation_errors import Place, RulesError
 
 _FIXED = ("endpoint", "camera", "calibration", "filter", "seed", "outputs", "sync")
 """Settings that cannot change while the process runs."""
-_OF_A_RULE = ("max_age_ms", "min_likelihood", "states", "implausible", "minutes", "region")
+_OF_A_RULE = ("max_age_ms", "min_likelihood", "states", "implausible", "minutes", "region", "animal", "uncertain")
 """Settings of a rule that it takes from the file if it has none of its own."""
 _OF_EACH_RULE = ("bridge_ms", "predict", "output_delay_ms")
 """Settings of the file that each rule uses."""

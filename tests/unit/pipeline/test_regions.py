@@ -17,6 +17,7 @@ from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.decoders.instances import Instance
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Outputs
@@ -238,7 +239,7 @@ def test_of_all_animals_in_a_frame_each_region_takes_the_surest_of_its_own() -> 
 
     def found(*places: tuple[float, float]) -> list[list[float] | None]:
         look = InOneLook(SeesAll(*places), regions)  # type: ignore[arg-type]
-        return [None if one is None else np.nanmean(one.xy, axis=0).tolist() for one in look(meta, (), view)]
+        return [None if one is None else np.nanmean(one.xy, axis=0).tolist() for one in look(meta, (), view, BoxRule())]
 
     assert found((150, 50), (20, 20), (160, 60)) == [[20, 20], [150, 50]]
     assert found((90, 90), (150, 50)) == [None, [150, 50]], "beside the slope of the left one"

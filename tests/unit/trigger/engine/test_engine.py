@@ -29,7 +29,7 @@ from support.pose_streams import (
     verdicts,
 )
 
-from realtime_cropzoom.messaging.message import decode, encode
+from realtime_cropzoom.messaging.message import Animal, AnimalsMessage, decode, encode
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
     ActionType,
@@ -44,7 +44,7 @@ from realtime_cropzoom.trigger.engine.events import (
 )
 from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
-from realtime_cropzoom.trigger.process.message_events import event_from_message
+from realtime_cropzoom.trigger.process.message_events import event_from_message, events_from_message
 
 INSIDE = "{inside: left_half, keypoint: snout}"
 ENTERED = "{entered: left_half, keypoint: snout}"
@@ -781,3 +781,82 @@ def test_a_rule_without_a_region_is_refused_where_there_are_several() -> None:
     engine = Engine(built, 1)
     engine.take(order("arm"))
     assert decided(engine, *(in_region(f, "box1", IN) for f in range(5))) == []
+
+
+def several(frame: int, *animals: tuple[float, bool]) -> list[PoseEvent]:
+    """The events of a frame with several animals: x of the snout, and whether the animal is uncertain."""
+    first = pose(frame, frame * 10.0, {"snout": (0.0, 0.0, 0.9)})
+    message = AnimalsMessage(
+        schema=first.schema,
+        run=first.run,
+        camera=first.camera,
+        seq=first.seq,
+        frame=first.frame,
+        stream=first.stream,
+        animals=[
+            Animal(number, "tracking", {"snout": (x, 240.0, 0.9)}, None, uncertain, 0, plausible=True)
+            for number, (x, uncertain) in enumerate(animals, start=1)
+        ],
+        time=first.time,
+        counts=first.counts,
+    )
+    events = events_from_message(message, received(first).at_ns)
+    assert all(isinstance(event, PoseEvent) for event in events)
+    return [event for event in events if isinstance(event, PoseEvent)]
+
+
+TWO_ANIMALS = f"""
+one: {{when: {INSIDE}, fire: laser, pulse_ms: 10, animal: 1}}
+two: {{when: {INSIDE}, fire: marks, pulse_ms: 10, animal: 2}}
+"""
+
+
+def test_a_rule_sees_its_animal_and_no_other() -> None:
+    engine = Engine(rules(TWO_ANIMALS), 1)
+    engine.take(order("arm"))
+    frames = [several(n, (IN if n == 3 else OUT, False), (IN if n == 5 else OUT, False)) for n in range(8)]
+    assert decided(engine, *(event for frame in frames for event in frame)) == [
+        ("one", "animal1", 3),
+        ("two", "animal2", 5),
+    ]
+    assert engine.ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fired"), [("", []), (", uncertain: allow", [("one", "animal1", 0)])], ids=["refused", "allowed"]
+)
+def test_an_uncertain_animal_is_refused_unless_the_rule_allows_it(allowed: str, fired: list[Any]) -> None:
+    engine = Engine(rules(TWO_ANIMALS.replace("animal: 1", f"animal: 1{allowed}")), 1)
+    engine.take(order("arm"))
+    found = [
+        decision for n in range(3) for event in several(n, (IN, True), (OUT, True)) for decision in engine.take(event)
+    ]
+    assert [(d.rule, d.region, d.frame) for d in found if d.verdict is Verdict.FIRED] == fired
+    refused = {d.rule: d.reason for d in found if d.verdict is Verdict.REFUSED}
+    assert refused["two"] == "uncertain: it may be another animal"
+    assert ("one" in refused) is not bool(fired)
+
+
+@pytest.mark.parametrize(
+    ("given", "animals", "said"),
+    [
+        ("animal: 1", 2, []),
+        ("animal: 3", 2, ["rules.r: names the animal 3, but the run has 2; give 1 to 2"]),
+        ("animal: 1", 1, ["rules.r: names the animal 1, but the run follows one; leave it out"]),
+        ("repeat: false", 2, ["rules.r: names no animal, but the run has 2; give it one, as animal: 1"]),
+        ("repeat: false", 1, []),
+        (
+            "animal: 1, region: a",
+            2,
+            ["rules.r: names an animal and a region; a region has one animal, leave out animal"],
+        ),
+    ],
+)
+def test_animals_that_the_run_does_not_have_are_named(given: str, animals: int, said: list[str]) -> None:
+    built = rules(f"r: {{when: {INSIDE}, fire: laser, pulse_ms: 10, {given}}}")
+    assert built.unfit_regions([], animals) == said
+
+
+def test_a_file_may_name_the_animal_of_all_its_rules() -> None:
+    built = rules(TWO_ANIMALS.replace(", animal: 2", ""), animal=4)
+    assert [built.region_of(name) for name in built.rules] == ["animal1", "animal4"]
