@@ -64,6 +64,7 @@ def _instructions(folder: Path, name: str, carried: Path) -> str:
     return f"""\
 made {carried}, the one file that the client {name} needs:
   1. copy it to that machine, by scp or a memory stick; there: chmod 600 {carried.name}
+     (on Windows modes protect nothing: copy it into a folder that only your user can open)
   2. delete it here; this machine knows the client by {folder}/clients/{name}.key
   3. listen there: cropzoom listen tcp://THIS_MACHINE:5660 --keys {carried.name}
      in a script:  Subscriber("tcp://THIS_MACHINE:5660", keys="{carried.name}")"""

@@ -26,6 +26,7 @@ from realtime_cropzoom.config.output_groups import ENDPOINTS
 from realtime_cropzoom.config.resolve import resolve
 from realtime_cropzoom.config.settings import CAMERAS, Settings
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.files.names import why_not_on_windows
 from realtime_cropzoom.messaging.endpoints import parse_tcp
 from realtime_cropzoom.yaml_file import read_mapping
 
@@ -118,6 +119,8 @@ def _of_one(
 ) -> Settings:
     if not isinstance(name, str) or not re.match(r"^[A-Za-z0-9]", name) or name.endswith((".yaml", ".json")):
         raise ConfigError("expected a name that begins with a letter; put a number in quotes")
+    if (why := why_not_on_windows(name)) is not None:
+        raise ConfigError(f"it {why}, and becomes the name of a folder; give another name")
     if not isinstance(own, dict) or own.get("source") is None:
         raise ConfigError("it has no source; give it one, as in 'source: camera:0'")
     for setting in ("out", "camera"):

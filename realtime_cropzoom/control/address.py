@@ -30,6 +30,7 @@ import zmq
 from realtime_cropzoom.control import AUTO
 from realtime_cropzoom.errors import ConfigError, SinkError, advise
 from realtime_cropzoom.files.atomic import try_write_whole
+from realtime_cropzoom.files.locks import lock_file
 from realtime_cropzoom.messaging.endpoints import check_reach, is_listening
 from realtime_cropzoom.messaging.keys import (
     ClientKeys,
@@ -251,15 +252,14 @@ def _lock(path: Path, name: str = "") -> ControlAddress:
 
     The lock ends with its process, so that a socket file that a killed process has left does not block the name.
     """
-    import fcntl
-
     lock = path.with_name(path.name + _LOCK)
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigError(f"cannot open {lock}: {error.strerror}; give another --control") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock_file(descriptor):
+            raise BlockingIOError(f"another process has {path}")
     except BaseException:
         os.close(descriptor)
         raise

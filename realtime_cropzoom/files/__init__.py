@@ -10,4 +10,7 @@ In reading order:
 * ``atomic``: files that are complete or absent, and CSV files that ``--resume`` continues.
 * ``atomic_images``: images that are complete or absent.
 * ``append``: a CSV file that grows during a run.
+* ``locks``: locks on open files.
+* ``replacing``: replaces a file that a reader may have open.
+* ``names``: names that Windows cannot give to a file.
 """

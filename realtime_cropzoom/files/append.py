@@ -70,6 +70,7 @@ class RowFile:
             try:
                 self._file = if_refused.enter_context(open(path, "xb", buffering=0, opener=_to_append))
                 if_refused.callback(_remove, path)
+                if_refused.callback(self._file.close)  # first: Windows removes no open file
                 self._write_pending()
             except OSError as error:
                 raise SinkError(f"cannot write {path}: {error.strerror}; give another folder with --out") from error

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import DataError, SinkError, advise
+from realtime_cropzoom.files.replacing import replace_file
 
 _FLUSH_S = 0.5
 
@@ -136,7 +137,7 @@ class ResumableCsv:
         self.flush()
         self._file.close()
         with _sink_errors(self.final):
-            os.replace(self._partial, self.final)
+            replace_file(self._partial, self.final)
             self._inputs_file.unlink(missing_ok=True)
 
     def __enter__(self) -> ResumableCsv:
@@ -211,7 +212,7 @@ def replacing(final: Path) -> Iterator[IO[str]]:
         try:
             with partial.open("w", encoding="utf-8", newline="") as file:
                 yield file
-            os.replace(partial, final)
+            replace_file(partial, final)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -254,7 +255,7 @@ def write_all(contents: Mapping[Path, bytes | str], advice: str = _ADVICE) -> No
                 partial_path(targets[final]).write_bytes(data)
         for final, target in targets.items():
             with _sink_errors(final, advice):
-                os.replace(partial_path(target), target)
+                replace_file(partial_path(target), target)
     finally:
         for target in targets.values():
             with contextlib.suppress(OSError):

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from realtime_cropzoom.errors import ModelError, error_text
+from realtime_cropzoom.files.locks import wait_for_lock
 
 _MAJORS = (10, 11, 9, 8)
 """Versions of TensorRT, the likely ones first."""
@@ -124,7 +125,7 @@ def engine_folder(key: EngineKey, root: Path | None = None) -> Iterator[Path]:
         why = error_text(error)
         raise ModelError(f"{folder} cannot keep an engine ({why}); give another cache with XDG_CACHE_HOME") from error
     with lock:
-        _wait_for(lock.fileno())
+        wait_for_lock(lock.fileno())
         _check(folder, key)
         yield folder
 
@@ -144,18 +145,9 @@ def _check(folder: Path, key: EngineKey) -> None:
         raise ModelError(f"{folder} holds an engine for {'; '.join(differs)}. Remove that folder")
 
 
-def _wait_for(descriptor: int) -> None:
-    """Wait until no other process holds the lock. The end of the process frees it, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # no Linux
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
 def _user_cache() -> Path:
     given = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(given) if given.startswith("/") else Path.home() / ".cache"
+    base = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
     return base / "cropzoom" / "tensorrt"
 
 

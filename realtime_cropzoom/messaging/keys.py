@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import zmq
 from zmq.utils import z85
 
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.files.names import why_not_on_windows
 from realtime_cropzoom.files.paths import user_path
 
 _SERVER, _CLIENTS = "server", "clients"
@@ -141,6 +143,8 @@ def check_client(folder: Path, name: str) -> None:
     """Raise ConfigError if ``name`` is not a valid name of a client, or if that client has keys already."""
     if not _NAME.match(name) or name.casefold() == _SERVER:
         raise ConfigError(f"client: got {name!r}, expected a name of letters and digits, such as bench")
+    if (why := why_not_on_windows(name)) is not None:
+        raise ConfigError(f"client: {name} {why}, and becomes the name of a file; give another name")
     _refuse_existing(folder, (name + _SECRET, f"{_CLIENTS}/{name}{_PUBLIC}"))
 
 
@@ -165,7 +169,7 @@ def _client_files(folder: Path) -> list[Path]:
 def _read_secret(path: Path) -> tuple[bytes, bytes, bytes | None]:
     """Return the public key, the secret key, and the run's public key (None if absent). Raises ConfigError."""
     keys = _read(path)
-    if os.name == "posix" and path.stat().st_mode & _MODE_OF_OTHERS:
+    if sys.platform != "win32" and path.stat().st_mode & _MODE_OF_OTHERS:
         mode = path.stat().st_mode & 0o777
         raise ConfigError(f"other users can read {path} (mode {mode:04o}), but it is secret; run 'chmod 600 {path}'")
     if "secret-key" not in keys:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import av
 
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.files.atomic import partial_path
+from realtime_cropzoom.files.replacing import replace_file
 from realtime_cropzoom.sinks.muxer_file import PtsTicker
 from realtime_cropzoom.sources.container import file_url
 from realtime_cropzoom.types import UInt8
@@ -71,7 +71,7 @@ class VideoWriter:
         self._mux(None)
         try:
             self._container.close()
-            os.replace(self._partial, self.final)
+            replace_file(self._partial, self.final)
         except (av.FFmpegError, OSError) as error:
             raise SinkError(f"cannot write {self.final}: {explain(error)}") from error
 

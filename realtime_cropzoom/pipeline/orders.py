@@ -19,6 +19,7 @@ from realtime_cropzoom.control.address import take_address
 from realtime_cropzoom.control.protocol import RUN, STATE, OrderError, Origin, Request, unknown_order
 from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import CropzoomError, listed, one_line
+from realtime_cropzoom.files.names import why_not_on_windows
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +165,8 @@ def _record(actions: RunActions, request: Request, by: str) -> None:
     name = value.get("name") if isinstance(value, dict) and value.keys() <= {"name"} else value
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise OrderError(f"record: got {_short(name)}, expected a name of letters, digits, spaces and _ . -")
+    if name is not None and (why := why_not_on_windows(name)) is not None:
+        raise OrderError(f"record: {name} {why}; give another name")
     actions.record(name, by)
 
 

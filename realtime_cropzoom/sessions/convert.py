@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, SinkError, error_text, install_advice
+from realtime_cropzoom.files.replacing import replace_file
 from realtime_cropzoom.sessions.files import Session
 from realtime_cropzoom.sessions.h5_table import save_h5_table
 from realtime_cropzoom.sessions.table import SessionTables, read_session, tidy
@@ -117,7 +118,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         write(partial)
-        partial.replace(path)
+        replace_file(partial, path)
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error_text(error)}; give another file with --out") from error
     finally:

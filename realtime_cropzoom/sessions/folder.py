@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.files.names import windows_name
 
 CALIBRATION = "calibration.yaml"
 """File name of the run's copy of its calibration."""
@@ -13,7 +15,11 @@ _MAX_STEM_BYTES = 180
 
 
 def file_stem(name: str) -> str:
-    """Return ``name``, shortened to leave room for the suffixes and dates of file names, which may have 255 bytes."""
+    """Return ``name``, shortened to leave room for the suffixes and dates of file names, which may have 255 bytes.
+
+    On Windows, characters and names that it refuses are replaced.
+    """
+    name = windows_name(name) if sys.platform == "win32" else name
     encoded = name.encode(errors="surrogateescape")
     return name if len(encoded) <= _MAX_STEM_BYTES else encoded[:_MAX_STEM_BYTES].decode(errors="ignore")
 

@@ -82,6 +82,7 @@ def test_an_order_is_done(request_: Request, done: tuple[Any, ...]) -> None:
         (Request("dance"), "there is no order 'dance'; expected one of state, record"),
         (Request("record", value={"name": "../up"}), "record: got '../up', expected a name of letters"),
         (Request("record", value={"name": "dot."}), "record: got 'dot.'"),
+        (Request("record", value={"name": "aux"}), "record: aux is the name of a device on Windows; give another"),
         (Request("record", value={"file": "x"}), "record: got {'file': 'x'}"),
         (Request("record", value=3), "record: got 3"),
         (Request("marker"), "marker: got None, expected a text"),
