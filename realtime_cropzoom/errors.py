@@ -27,6 +27,7 @@ import difflib
 import errno
 import logging
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -202,6 +203,7 @@ _EXTRAS = {
     "train": ("torch", "onnxscript"),
     "basler": ("pypylon",),
     "animals": ("scipy",),
+    "genicam": ("harvesters", "genicam"),
     "outputs": ("pylsl", "serial", "pythonosc"),
     "nwb": ("pynwb", "ndx_pose"),
     "tables": ("tables", "pyarrow"),
@@ -225,9 +227,10 @@ def install_advice(module: str, extra: str | None = None) -> str:
     if extra is None:
         return f"{library} is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom"
     gpu = "; with CUDA, gpu in place of cpu" if extra == "cpu" else ""
+    quote = '"' if sys.platform == "win32" else "'"  # the old shell of Windows knows no other
     return (
-        f"{library} is not installed; run: pip install -e '.[{extra}]' in a clone, "
-        f"or pip install 'realtime-cropzoom[{extra}]'{gpu}"
+        f"{library} is not installed; run: pip install -e {quote}.[{extra}]{quote} in a clone, "
+        f"or pip install {quote}realtime-cropzoom[{extra}]{quote}{gpu}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -13,7 +14,10 @@ from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back
 
-_MACHINE_VISION = ("genicam", "basler")
+_MACHINE_VISION = ("genicam", "basler", "gentl")
+"""Modules of libraries that find cameras, in the order of the list."""
+_GENTL_FOLDERS = "GENICAM_GENTL64_PATH"
+"""Variable that an installed GenTL producer sets."""
 _NO_CAMERA = """\
 no camera found. Connect one and try again. 'cropzoom run SOURCE' also accepts a video, a folder of images,
 and an address such as rtsp://192.168.1.20/stream1. Without any of these, try:
@@ -44,7 +48,7 @@ def _cameras(arguments: argparse.Namespace) -> int:
         }
         for listed in camera.list_cameras()
     ]
-    for kind in _MACHINE_VISION:
+    for kind in _asked():
         found += _machine_vision(kind)
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -53,6 +57,12 @@ def _cameras(arguments: argparse.Namespace) -> int:
         if found:
             say_next("check", found[0]["source"])
     return 0
+
+
+def _asked() -> list[str]:
+    """Return the libraries to ask on this machine: Aravis is rare on Windows, and producers are rare elsewhere."""
+    unusual = "genicam" if sys.platform == "win32" else "gentl"
+    return [kind for kind in _MACHINE_VISION if kind != unusual or (kind == "gentl" and _GENTL_FOLDERS in os.environ)]
 
 
 def _machine_vision(kind: str) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ _BUILT_IN = {
     "camera": "live.camera:open_camera",
     "genicam": "machine_vision.genicam:open_genicam",
     "basler": "machine_vision.basler:open_basler",
+    "gentl": "machine_vision.gentl:open_gentl",
     "lavfi": "live.stream:open_lavfi",
 }
 """Module and function that open a source, by scheme."""
@@ -89,7 +90,7 @@ _CAMERA_SETTINGS = {
 """The setting for each option that only cameras have."""
 _FILE_SETTINGS = {"loop": "loop", "start_s": "start_s"}
 """The setting for each option that only files have."""
-_CAMERAS = ("camera", "genicam", "basler")
+_CAMERAS = ("camera", "genicam", "basler", "gentl")
 
 
 def _check_options(spec: str, options: SourceOptions) -> None:

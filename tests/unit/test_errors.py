@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from support.pipelines import free_port
 from realtime_cropzoom.checks.machine import _bind
 from realtime_cropzoom.control.address import Target
 from realtime_cropzoom.control.client import send
-from realtime_cropzoom.errors import CropzoomError, explain, listed, quoted
+from realtime_cropzoom.errors import CropzoomError, explain, install_advice, listed, quoted
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import explain_message
@@ -120,3 +121,11 @@ def test_what_aravis_says() -> None:
 def test_a_name_is_quoted_where_one_could_not_see_its_end(name: str, shown: str) -> None:
     assert quoted(name) == shown
     assert listed([name, "b"]) == f"{shown}, b"
+
+
+@pytest.mark.parametrize(("system", "quote"), [("linux", "'"), ("darwin", "'"), ("win32", '"')])
+def test_a_command_that_installs_is_quoted_as_the_system_reads_it(
+    monkeypatch: pytest.MonkeyPatch, system: str, quote: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert f"pip install {quote}realtime-cropzoom[genicam]{quote}" in install_advice("harvesters.core")

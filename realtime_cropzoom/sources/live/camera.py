@@ -1,7 +1,7 @@
 """Cameras of the operating system as sources, through PyAV: V4L2 (Linux), DirectShow (Windows), AVFoundation (macOS).
 
 ``camera:0`` is the first camera, ``camera:/dev/video2`` a Linux device, and ``camera:Integrated Webcam``
-a name as ``cropzoom cameras`` lists it.
+a name as ``cropzoom cameras`` lists it. Opening and listing on Windows and macOS has never run with a real camera.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import av
 
@@ -31,11 +32,28 @@ _HINTS = {
     errno.ENODEV: f"it has been unplugged; {_LIST_HINT}",
     errno.ENXIO: f"there is no such camera; plug it in. {_LIST_HINT}",
     errno.ENOTTY: f"it is not a camera; {_LIST_HINT}",
-    errno.EBUSY: "another program uses it; close that program ('fuser -v /dev/video*' shows it)",
-    errno.EACCES: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
-    errno.EPERM: "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again",
+    errno.EBUSY: "another program uses it; close that program",
     errno.EINVAL: "it refuses these options; 'cropzoom cameras' lists its modes",
 }
+_NO_PERMISSION_ON_LINUX = (
+    "no permission; add yourself to the group 'video' (sudo usermod -aG video $USER) and log in again"
+)
+_HINTS_OF = {
+    "linux": {
+        errno.EBUSY: "another program uses it; close that program ('fuser -v /dev/video*' shows it)",
+        errno.EACCES: _NO_PERMISSION_ON_LINUX,
+        errno.EPERM: _NO_PERMISSION_ON_LINUX,
+    },
+    "win32": {
+        errno.EIO: "it does not start: another program uses it, it refuses these options, or Settings > Privacy > "
+        "Camera keeps programs from it",
+    },
+    "darwin": {
+        errno.EIO: "it does not start: another program uses it, it refuses these options, or System Settings > "
+        "Privacy & Security > Camera keeps this terminal from it",
+    },
+}
+"""What an error means on one system, where that differs from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +130,15 @@ def list_cameras() -> list[ListedCamera]:
     system = _FORMATS.get(sys.platform)
     if system == "v4l2":
         return [ListedCamera(f"camera:{d.path}", d.name, d.modes, d.problem) for d in v4l2.list_devices()]
-    if system is None or not hasattr(av, "enumerate_input_devices"):  # PyAV has it since 17
+    found = _devices(system) if system is not None else []
+    names = [name for name, _ in found]
+    specs = [name if names.count(name) == 1 else str(index) for index, name in enumerate(names)]
+    return [ListedCamera(f"camera:{spec}", name) for spec, name in zip(specs, names, strict=True)]
+
+
+def _devices(system: str) -> list[tuple[str, str]]:
+    """Return name and address of the cameras that FFmpeg finds; empty if it cannot list them."""
+    if not hasattr(av, "enumerate_input_devices"):  # PyAV has it since 17
         return []
     try:
         found = av.enumerate_input_devices(system)
@@ -120,7 +146,7 @@ def list_cameras() -> list[ListedCamera]:
         logger.warning("cameras cannot be listed: %s", explain(error))
         return []
     videos = [d for d in found if "video" in (getattr(d, "media_types", None) or ["video"])]
-    return [ListedCamera(f"camera:{index}", d.description or d.name) for index, d in enumerate(videos)]
+    return [(d.description or d.name, d.name) for d in videos]
 
 
 def find_linux_device(which: str) -> str:
@@ -137,27 +163,55 @@ def find_linux_device(which: str) -> str:
 
 
 def find_windows_device(which: str) -> str:
-    """Return DirectShow's address of a camera, given its number or name."""
-    name = list_cameras()[int(which)].name if which.isdecimal() and int(which) < len(list_cameras()) else which
-    return f"video={name}"
+    """Return DirectShow's address of a camera, given its number or name.
+
+    Raises:
+        SourceError: if no camera has that number or name.
+    """
+    found = _devices("dshow")
+    name, address = _choose(which, found)
+    return f"video={name if [n for n, _ in found].count(name) <= 1 else address}"
 
 
-def _find_by_name(which: str, devices: list[tuple[str, Path]]) -> Path:
+def find_mac_device(which: str) -> str:
+    """Return AVFoundation's address of a camera, without sound, given its number or name.
+
+    Raises:
+        SourceError: if no camera has that number or name.
+    """
+    found = _devices("avfoundation")
+    return f"{which if which.isdecimal() else _choose(which, found)[0]}:none"
+
+
+def _choose(which: str, found: list[tuple[str, str]]) -> tuple[str, str]:
+    """Return the camera with that number or name; if the system lists none, the name as it is given."""
+    if which.isdecimal() and int(which) < len(found):
+        return found[int(which)]
+    if not found and not which.isdecimal():
+        return which, which
+    address = _find_by_name(which, found)
+    return next(camera for camera in found if camera[1] == address)
+
+
+_Address = TypeVar("_Address", str, Path)
+
+
+def _find_by_name(which: str, devices: list[tuple[str, _Address]]) -> _Address:
     """Return the first device with that name, else the first whose name contains it: a camera may have several."""
     for found in (
-        [path for name, path in devices if name.lower() == which.lower()],
-        [path for name, path in devices if which and which.lower() in name.lower()],
+        [address for name, address in devices if name.lower() == which.lower()],
+        [address for name, address in devices if which and which.lower() in name.lower()],
     ):
         if found:
             return found[0]
-    there = ", ".join(f"{name} ({path})" for name, path in devices) or "none"
+    there = ", ".join(f"{name} ({address})" for name, address in devices) or "none"
     raise SourceError(f"camera:{which}: no camera has that name; there is {there}")
 
 
 _URLS: dict[str, Callable[[str], str]] = {
     "v4l2": find_linux_device,
     "dshow": find_windows_device,
-    "avfoundation": lambda which: f"{which}:none",
+    "avfoundation": find_mac_device,
 }
 
 
@@ -194,4 +248,5 @@ def _set_controls(system: str, url: str, options: SourceOptions) -> list[str]:
 
 def explain_error(error: Exception) -> str:
     """Return what an error of a camera means and what to do about it."""
-    return _HINTS.get(getattr(error, "errno", None) or 0, explain(error))
+    hints = _HINTS | _HINTS_OF.get(sys.platform, {})
+    return hints.get(getattr(error, "errno", None) or 0, explain(error))

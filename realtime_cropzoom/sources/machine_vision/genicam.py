@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo, SourceOptions
 from realtime_cropzoom.sources.machine_vision.aravis import buffer_data, devices, library
 from realtime_cropzoom.sources.machine_vision.aravis_camera import open_camera
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
@@ -29,8 +30,8 @@ _POLL_US = 100_000
 _CONTINUOUS, _SUCCESS = 0, 0
 
 
-def open_genicam(rest: str, options: SourceOptions) -> GenicamCamera:
-    """Open a GenICam camera.
+def open_genicam(rest: str, options: SourceOptions) -> Source:
+    """Open a GenICam camera: through Aravis, or on Windows through the GenTL producer of its vendor.
 
     Args:
         rest: Id, vendor and serial number, or address, with ``,line=…`` for a trigger line. If empty, the first
@@ -41,6 +42,10 @@ def open_genicam(rest: str, options: SourceOptions) -> GenicamCamera:
         SourceError: if Aravis is missing or the camera cannot be opened.
         ConfigError: if ``rest`` is malformed or two sizes are requested.
     """
+    if sys.platform == "win32":
+        from realtime_cropzoom.sources.machine_vision.gentl import open_gentl
+
+        return open_gentl(rest, options)
     return GenicamCamera(parse_camera(rest, "genicam"), options)
 
 

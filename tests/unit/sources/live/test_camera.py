@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.pipelines import cropzoom
@@ -125,3 +127,69 @@ def test_the_table_has_one_line_for_each_mode() -> None:
         "                            gray 64x48",
         "genicam:A           B       in use",
     ]
+
+
+class FoundDevice(NamedTuple):
+    """What PyAV tells of a device."""
+
+    name: str
+    description: str
+    media_types: list[str]
+
+
+SAME, OTHER = "Logitech BRIO", "Integrated Webcam"
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with Windows that has three cameras, two of them of one name, and a microphone."""
+    devices = [
+        FoundDevice("@device_pnp_1", SAME, ["video"]),
+        FoundDevice("@device_pnp_2", OTHER, ["video"]),
+        FoundDevice("@device_pnp_3", SAME, ["video"]),
+        FoundDevice("@device_cm_4", "Microphone", ["audio"]),
+    ]
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: devices if system == "dshow" else [])
+
+
+@pytest.mark.usefixtures("windows")
+def test_cameras_of_windows_are_listed_by_name_if_one_has_it_else_by_number() -> None:
+    listed = [(found.spec, found.name) for found in camera.list_cameras()]
+    assert listed == [("camera:0", SAME), (f"camera:{OTHER}", OTHER), ("camera:2", SAME)]
+
+
+@pytest.mark.parametrize(
+    ("which", "address"),
+    [("0", "video=@device_pnp_1"), ("1", f"video={OTHER}"), ("2", "video=@device_pnp_3"), ("webcam", f"video={OTHER}")],
+)
+@pytest.mark.usefixtures("windows")
+def test_a_camera_of_windows_is_found_by_number_or_name(which: str, address: str) -> None:
+    assert camera.find_windows_device(which) == address
+
+
+@pytest.mark.parametrize("which", ["3", "Ceiling"])
+@pytest.mark.usefixtures("windows")
+def test_an_unknown_camera_of_windows_lists_those_that_are_there(which: str) -> None:
+    with pytest.raises(SourceError, match=rf"camera:{which}: no camera has that name; there is Logitech BRIO"):
+        camera.find_windows_device(which)
+
+
+def test_a_camera_of_macos_is_a_number_or_a_name_without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [FoundDevice("0", "FaceTime HD Camera", ["video"])]
+    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: devices)
+    found = [camera.find_mac_device(which) for which in ("0", "facetime")]
+    assert found == ["0:none", "FaceTime HD Camera:none"]
+
+
+def test_a_name_is_tried_where_no_camera_can_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: [])
+    assert camera.find_windows_device("My Camera") == "video=My Camera"
+    assert camera.find_mac_device("My Camera") == "My Camera:none"
+
+
+@pytest.mark.parametrize(("system", "says"), [("win32", "Settings > Privacy > Camera"), ("darwin", "System Settings")])
+def test_the_settings_of_each_system_are_named(monkeypatch: pytest.MonkeyPatch, system: str, says: str) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert says in camera.explain_error(OSError(errno.EIO, "x"))
+    assert "group 'video'" not in camera.explain_error(OSError(errno.EACCES, "x"))
