@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.report import report
 from realtime_cropzoom.plots.image_files import write_png
 from realtime_cropzoom.plots.session_pictures import contact_sheet
+from realtime_cropzoom.runtime.processes import apart, interrupt
 from realtime_cropzoom.sessions.latest import note_session
 from realtime_cropzoom.sessions.table import read_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
@@ -87,7 +87,7 @@ def demo(
 def _subscriber(endpoint: str) -> subprocess.Popen[str]:
     """Start ``cropzoom listen``, outside of the group that gets Ctrl-C. It ends when the run ends."""
     command = [sys.executable, "-m", "realtime_cropzoom", "listen", endpoint, "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **apart())
 
 
 def _received(subscriber: subprocess.Popen[str]) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def _received(subscriber: subprocess.Popen[str]) -> dict[str, Any] | None:
             printed, _ = subscriber.communicate(timeout=timeout_s)
             break
         except subprocess.TimeoutExpired:  # it connected after the end message was sent
-            subscriber.send_signal(signal.SIGINT)
+            interrupt(subscriber)
     try:
         received: dict[str, Any] = json.loads(printed)
     except ValueError:

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from realtime_cropzoom.cli.windows_console import prepare_console
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.runtime.signals import before_ending, signals_held_back
 
@@ -254,10 +255,19 @@ def _output_of(stream: TextIO | None, other: _Output | None) -> _Output:
     """Return the output of a stream: ``other`` if both are the same open file, so that lines stay in order."""
     if stream is None:
         return _Output(None, "utf-8", live=False)
-    descriptor = stream.fileno()
-    if other is not None and other.descriptor is not None and os.path.sameopenfile(descriptor, other.descriptor):
+    descriptor, encoding, live = stream.fileno(), stream.encoding, stream.isatty()
+    if other is not None and other.descriptor is not None and _is_same_file(descriptor, other.descriptor):
         return other
-    return _Output(descriptor, stream.encoding, live=stream.isatty())
+    if live and sys.platform == "win32":
+        encoding, live = prepare_console(descriptor)
+    return _Output(descriptor, encoding, live=live)
+
+
+def _is_same_file(one: int, other: int) -> bool:
+    """Return whether two descriptors are one open file. Windows gives all pipes one number: they count as two."""
+    if sys.platform == "win32" and not os.fstat(one).st_ino:
+        return os.isatty(one) and os.isatty(other)
+    return os.path.sameopenfile(one, other)
 
 
 def hurry() -> None:

@@ -16,6 +16,7 @@ from realtime_cropzoom.client.pose_rate import PoseRate
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.filters.pose_filter import MAX_HORIZON_MS, predict
+from realtime_cropzoom.messaging.endpoints import check_transport
 from realtime_cropzoom.messaging.keys import read_client_keys
 from realtime_cropzoom.messaging.message import (
     AnimalsMessage,
@@ -320,6 +321,7 @@ def _connect(socket: zmq.Socket[Any], endpoint: str) -> None:
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
     socket.set(zmq.RCVHWM, _MAX_WAITING)
     socket.set(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)  # a larger one is refused before it is all in memory
+    check_transport("endpoint", endpoint)
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:

@@ -25,7 +25,7 @@ import msgspec
 import zmq
 
 from realtime_cropzoom.client.base import DEFAULT_ENDPOINT
-from realtime_cropzoom.client.subscriber import ms_until
+from realtime_cropzoom.client.subscriber import poll_ms
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.messaging.endpoints import endpoint_seen_from
@@ -108,7 +108,7 @@ class PreviewSubscriber:
             ConfigError: if the endpoint refuses this client, or has no keys although ``keys`` are given.
         """
         deadline = math.inf if timeout_s is None else now_s() + timeout_s
-        while ready := self._poll(ms_until(deadline)):
+        while (ready := self._poll(poll_ms(deadline))) or now_s() < deadline:
             if (picture := self._newest(ready)) is not None:
                 return picture
             if (reason := self._handshake.check()) is not None:

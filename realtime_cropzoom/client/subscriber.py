@@ -19,6 +19,7 @@ The module imports pyzmq and msgspec, but no inference or video library. ``Async
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.messaging.limits import NEEDED_TO_LISTEN, check_open_files
 from realtime_cropzoom.messaging.message import AnimalsMessage, EndMessage, FrameMessage, Message, PoseMessage
 from realtime_cropzoom.messaging.sockets import new_socket
+
+_WINDOWS_POLL_MS = 500
+"""Maximum time (ms) of one wait on Windows, where Ctrl-C does not end it."""
 
 __all__ = ["DEFAULT_ENDPOINT", "Subscriber"]
 
@@ -83,7 +87,7 @@ class Subscriber(SubscriberBase):
                 region. No message would ever arrive.
         """
         deadline = math.inf if timeout_s is None else now_s() + timeout_s
-        while ready := dict(self._poller.poll(ms_until(deadline))):
+        while (ready := dict(self._poller.poll(poll_ms(deadline)))) or now_s() < deadline:
             if self._socket not in ready:  # messages that came before a refusal are returned first
                 self._check_handshake()
             message = self._take(self._socket.recv_multipart()) if self._socket in ready else None
@@ -125,7 +129,7 @@ class Subscriber(SubscriberBase):
             pose = self._newest(self._all_waiting(), max_age_ms)
             if pose is not None:
                 return pose
-            if self._socket not in dict(self._poller.poll(ms_until(deadline))):
+            if self._socket not in dict(self._poller.poll(poll_ms(deadline))):
                 self._check_handshake()  # also without a timeout, so that a caller that never waits learns of a refusal
             if now_s() >= deadline:
                 return self._still_young(max_age_ms)
@@ -174,3 +178,9 @@ class Subscriber(SubscriberBase):
 def ms_until(deadline: float) -> int | None:
     """Return the timeout for ``poll`` until ``deadline`` (s, ``clock.now_s``): whole ms, None for no limit."""
     return None if deadline == math.inf else max(0, math.ceil((deadline - now_s()) * 1000))
+
+
+def poll_ms(deadline: float) -> int | None:
+    """Return the timeout for one of the polls until ``deadline``. On Windows, Ctrl-C ends a script between two."""
+    left = ms_until(deadline)
+    return left if sys.platform != "win32" else _WINDOWS_POLL_MS if left is None else min(left, _WINDOWS_POLL_MS)

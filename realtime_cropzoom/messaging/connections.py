@@ -68,7 +68,7 @@ class Connections:
 
     def accepted(self, descriptor: int, now_ns: int) -> None:
         """Register a new connection. Its descriptor may already belong to another one, or be closed."""
-        if os.name != "posix":  # sockets are no files there
+        if sys.platform == "win32":  # sockets are no files there
             return
         with suppress(OSError), _held(descriptor) as (socket, inode):
             measurable = MEASURABLE and socket.family != sockets.AF_UNIX

@@ -10,6 +10,7 @@ import os
 import re
 import socket as sockets
 import stat
+import sys
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -136,6 +137,7 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
     """
     if "://" not in endpoint or (endpoint.startswith("tcp://") and parse_tcp(endpoint) is None):
         raise ConfigError(f"{name}: got {endpoint}, expected an endpoint such as tcp://127.0.0.1:5660")
+    check_transport(name, endpoint)
     if is_local(endpoint) or insecure:
         return
     if not keys:
@@ -145,6 +147,19 @@ def check_reach(name: str, endpoint: str, *, keys: bool, insecure: bool) -> None
         )
     if not endpoint.startswith(_TRANSPORTS_WITH_KEYS):
         raise ConfigError(f"{name}: keys do not protect {endpoint}; expected an endpoint such as tcp://0.0.0.0:5660")
+
+
+def check_transport(name: str, endpoint: str) -> None:
+    """Raise ConfigError for an ``ipc://`` endpoint on Windows, whose ZeroMQ has none.
+
+    Args:
+        name: Name of the setting, for the error.
+        endpoint: ZeroMQ endpoint to bind or to connect to.
+    """
+    if endpoint.startswith(_IPC) and sys.platform == "win32":
+        raise ConfigError(
+            f"{name}: got {endpoint}, which Windows does not have; expected tcp://127.0.0.1:5660 or the like"
+        )
 
 
 def check_free(name: str, endpoint: str) -> None:

@@ -39,7 +39,8 @@ from realtime_cropzoom.multicamera.messages import (
     decode_report,
     encode,
 )
-from realtime_cropzoom.runtime.signals import ending_signals, signal_name
+from realtime_cropzoom.runtime.processes import apart, violent_end
+from realtime_cropzoom.runtime.signals import ending_signals
 from realtime_cropzoom.runtime.started import in_time
 from realtime_cropzoom.sessions.folder import make_session_folder
 
@@ -84,7 +85,7 @@ class CameraRun:
         self.process = subprocess.Popen(
             _WORKER,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
-            start_new_session=True,  # else Ctrl-C in a terminal would reach it, too; this process passes the stop on
+            **apart(),  # else Ctrl-C in a terminal would reach it, too; this process passes the stop on
         )  # fmt: skip
         self._readers = [
             threading.Thread(target=reader, args=(stream,), name=f"cropzoom-{name}", daemon=True)
@@ -108,8 +109,8 @@ class CameraRun:
             return self.end.exit, self.end.reason
         if self.killed:
             return 128 + 9, "did not end in time and was killed"
-        if code < 0:
-            return 128 - code, f"killed by {signal_name(-code)}"
+        if (by := violent_end(code)) is not None:
+            return 128 - code if code < 0 else EXIT_FAILED, f"killed by {by}"
         return code or EXIT_FAILED, f"ended with exit code {code} without a reason"
 
     @property

@@ -13,5 +13,6 @@ In reading order:
 * ``stats``: latencies and rates in constant memory.
 * ``priority``: real-time priority for the threads that a pose waits for.
 * ``machine``: board, processor and system in words, for figures of speed.
-* ``tuning``: settings of the process for many small jobs on many threads.
+* ``tuning``: settings of the process for many small jobs on many threads; ``fine_waits``: those of Windows for waits.
+* ``processes``: processes that a command starts, apart from Ctrl-C of its terminal.
 """

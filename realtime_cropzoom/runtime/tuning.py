@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import cv2
 from threadpoolctl import threadpool_limits
 
+from realtime_cropzoom.runtime.fine_waits import begin_fine_waits
+
 _SWITCH_INTERVAL_S = 0.0001
 """Interpreter switch interval (s): how long a thread may block others. The default, 5 ms, is a frame at 200 fps."""
 
@@ -78,6 +80,7 @@ def _apply() -> Callable[[], None]:
     ours = sys.getswitchinterval()  # rounded by the interpreter
     cv2.setNumThreads(1)
     blas = threadpool_limits(limits=1, user_api="blas")  # its idle threads spin
+    end_fine_waits = begin_fine_waits()
     freeze = gc.get_freeze_count() == 0  # else the script has frozen objects of its own, which stay frozen
     if freeze:
         gc.collect()
@@ -89,6 +92,7 @@ def _apply() -> Callable[[], None]:
         if cv2.getNumThreads() == 1:
             cv2.setNumThreads(cv_threads)
         blas.restore_original_limits()
+        end_fine_waits()
         if freeze:
             gc.unfreeze()
 

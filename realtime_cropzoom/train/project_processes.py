@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import shlex
 import subprocess
@@ -16,6 +15,8 @@ import msgspec
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.files.atomic import Say
 from realtime_cropzoom.project.folder import Project
+from realtime_cropzoom.runtime.processes import apart, violent_end
+from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.train.project_messages import Failed, Finished, Message, Progress, Said, decode
 from realtime_cropzoom.train.training_state import Role, TrainingFolder
 
@@ -24,6 +25,8 @@ _WAITING = 1000
 """Maximum number of messages that wait to be shown; then a process waits."""
 _ENDS_WITHIN_S = 10.0
 """Time (s) after a stop at which a process is killed. It stops after the batch in hand."""
+_LISTENS_S = 0.5
+"""Time (s) after which a wait for messages begins again: on Windows, Ctrl-C does not end it."""
 
 Show = Callable[[Role, Progress], None]
 
@@ -46,7 +49,7 @@ class _ModelProcess:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                start_new_session=True,  # else Ctrl-C in a terminal would reach it, too
+                **apart(),  # else Ctrl-C in a terminal would reach it, too
             )  # fmt: skip
         self._heard, self._leaving = heard, False
         self._reader = threading.Thread(target=self._read, name=f"cropzoom-{role}", daemon=True)
@@ -64,7 +67,8 @@ class _ModelProcess:
     def failure(self) -> StageError:
         """Return the error for a process that ended without a reason."""
         code = self._process.wait()
-        reason = f"killed by signal {-code}; is there enough memory?" if code < 0 else f"exit code {code}"
+        by = violent_end(code)
+        reason = f"exit code {code}" if by is None else f"killed by {by}; is there enough memory?"
         return StageError(
             f"the training of the {self.role} ended early ({reason}). {self._log_file} has the details; "
             "--resume goes on with it"
@@ -125,7 +129,10 @@ def run_processes(project: Project, folder: TrainingFolder, roles: Sequence[Role
 def _listen(running: int, heard: _Heard, say: Say, show: Show) -> None:
     """Show what the processes say until all have ended. Raises StageError if one fails."""
     while running:
-        process, message = heard.get()
+        try:
+            process, message = heard.get(timeout=_LISTENS_S)
+        except queue.Empty:
+            continue
         match message:
             case Said(text):
                 say(text)
@@ -143,5 +150,4 @@ def _listen(running: int, heard: _Heard, say: Say, show: Show) -> None:
 
 def _threads(processes: int) -> int:
     """Return the number of threads of each process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // processes)
+    return max(1, usable_cores() // processes)

@@ -16,6 +16,8 @@ from contextlib import suppress
 
 import msgspec
 
+from realtime_cropzoom.runtime.processes import apart
+
 _COMMAND = [sys.executable, "-m", "realtime_cropzoom.view.beside"]
 _END_TIMEOUT_S = 3.0
 _LINGER_S = 1.0
@@ -48,7 +50,7 @@ class ViewBeside:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            **apart(),
         )
         assert self.process.stdin is not None
         with suppress(OSError):  # it has ended, which the reader says

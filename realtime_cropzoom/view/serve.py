@@ -23,6 +23,8 @@ from realtime_cropzoom.view.guard import Guard, in_url
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8765
 _NEXT_PORTS = 20
+_OPTION = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
+"""Option of the port: SO_REUSEADDR frees one that was just in use, but on Windows it takes one that is in use."""
 MAX_CONNECTIONS = 128
 """Maximum number of connections at the same time. A further one is closed at once."""
 _REQUEST_WITHIN_S = 10.0
@@ -70,7 +72,7 @@ def _bind(host: str, port: int) -> sockets.socket:
     family, kind, protocol, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
     socket = sockets.socket(family, kind, protocol)
     try:
-        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        socket.setsockopt(sockets.SOL_SOCKET, _OPTION, 1)
         socket.bind(address)
         socket.listen(128)
     except OSError:

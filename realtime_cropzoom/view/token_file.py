@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 from realtime_cropzoom.errors import ConfigError, explain
@@ -45,7 +46,7 @@ def _read(path: Path) -> str:
             text = file.read(1024).strip()
     except OSError as error:
         raise ConfigError(f"{path}: {explain(error)}; choose another file") from error
-    if os.name == "posix" and (status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & _OTHERS):
+    if sys.platform != "win32" and (status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & _OTHERS):
         raise ConfigError(f"{path}: others can read it, so that its token is no secret. Remove it: it is made again")
     if not _TOKEN.fullmatch(text):
         raise ConfigError(f"{path}: expected 32 or more letters, digits, - or _. Remove it: it is made again")

@@ -71,6 +71,7 @@ TOGETHER = {
     "unit/sources/test_video_file.py": "sources/container",
     "unit/sources/live/test_decode_recovery.py": "sources/live/stream_decoder",
     "unit/sources/machine_vision/test_genicam.py": "sources/machine_vision/aravis sources/machine_vision/aravis_camera",
+    "unit/sources/machine_vision/test_gentl.py": "sources/machine_vision/gentl_nodes",
     "unit/sources/test_recorded_times.py": "sources/recording_table",
     "unit/train/test_epochs.py": "train/device",
     "unit/train/test_project_training.py": "cli/train_progress train/project_config train/project_worker",

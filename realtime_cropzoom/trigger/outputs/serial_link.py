@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ _WRITE_TIMEOUT_S = 0.2
 _POLL_S = 0.05
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _MAX_UNANSWERED_BEATS = 4
+_EXCLUSIVE = None if sys.platform == "win32" else True
+"""Whether to lock the port. Windows always does, and pyserial accepts nothing else there."""
 _IN_USE = (errno.EAGAIN, errno.EBUSY)
 """Numbers of the error of a port that another program has locked."""
 
@@ -228,7 +231,11 @@ class SerialLink:
         """Open the port and identify the board. Raises SinkError."""
         try:
             device = self._serial.Serial(
-                self.port, self.baud, timeout=0, write_timeout=_WRITE_TIMEOUT_S, exclusive=os.name == "posix" or None
+                self.port,
+                self.baud,
+                timeout=0,
+                write_timeout=_WRITE_TIMEOUT_S,
+                exclusive=sys.platform != "win32" or None,
             )
         except (self._serial.SerialException, OSError, ValueError) as error:
             raise SinkError(self._explain_refusal(error)) from error
@@ -281,7 +288,7 @@ class SerialLink:
 
     def _read(self, device: Any, timeout_s: float) -> list[Answer]:
         """Wait for bytes and return the answers in them; pyserial raises if the board is gone."""
-        if os.name == "posix":
+        if sys.platform != "win32":
             ready = bool(select.select([device], [], [], timeout_s)[0])
         else:  # on Windows, select does not accept a serial port
             device.timeout = timeout_s

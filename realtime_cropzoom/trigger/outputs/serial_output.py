@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from typing import Any
 
 from pydantic import Field
@@ -48,7 +48,7 @@ class SerialOutput(Output):
     """One channel of a trigger board."""
 
     holds_level = True
-    writes_at_once = os.name == "posix"
+    writes_at_once = sys.platform != "win32"
 
     def __init__(self, settings: SerialSettings, link: SerialLink) -> None:
         super().__init__()

@@ -16,8 +16,9 @@ from pydantic import Field, field_validator
 
 from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SinkError
+from realtime_cropzoom.runtime.processes import apart
 from realtime_cropzoom.trigger.engine.events import ActionType
-from realtime_cropzoom.trigger.outputs import guardian
+from realtime_cropzoom.trigger.outputs import guardian, windows_job
 from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, ReceiverGone, WriteResult
 
 _TERMINATE_TIMEOUT_S = 0.5
@@ -36,13 +37,22 @@ class ShellSettings(OutputSettings):
     @field_validator("shell")
     @classmethod
     def _words(cls, given: str) -> str:
-        if not shlex.split(given):
+        if not split_command(given):
             raise ValueError("expected a command, such as aplay bell.wav")
         return given
 
     def make(self, name: str, shared: dict[str, Any]) -> Shell:
         """Return the output."""
-        return Shell(shlex.split(self.shell), self.at_once)
+        return Shell(split_command(self.shell), self.at_once)
+
+
+def split_command(command: str) -> list[str]:
+    """Return the words of a command, quoted as in a shell. On Windows, a backslash is a part of a path."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=False)
+    words.whitespace_split, words.commenters = True, ""
+    if sys.platform == "win32":
+        words.escape = ""
+    return list(words)
 
 
 class Shell(Output):
@@ -55,9 +65,10 @@ class Shell(Output):
         self._command, self._at_once = command, at_once
         self._running: list[subprocess.Popen[bytes]] = []
         self._guardian: subprocess.Popen[bytes] | None = None
+        self._windows_job: windows_job.Job | None = None
 
     def open(self) -> None:
-        """Start the guardian, which ends the commands if this program is killed.
+        """Start the guardian, which ends the commands if this program is killed. On Windows, a job object does so.
 
         Raises:
             SinkError: if there is no such command, or the guardian does not start.
@@ -66,9 +77,10 @@ class Shell(Output):
             raise SinkError(
                 f"there is no command {self._command[0]} that can be run; give its whole path, or install it"
             )
-        if os.name != "posix":
-            return
         try:
+            if sys.platform == "win32":
+                self._windows_job = windows_job.Job()
+                return
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid())],
                 stdin=subprocess.PIPE,
@@ -112,6 +124,9 @@ class Shell(Output):
         if self._guardian is not None:
             self._guardian.communicate()
             self._guardian = None
+        if self._windows_job is not None:
+            self._windows_job.close()
+            self._windows_job = None
 
     def _start(self, job: Job) -> None:
         self.check(job)
@@ -123,8 +138,10 @@ class Shell(Output):
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches this program alone; all processes of the command are one group
+                **apart(),  # Ctrl-C reaches this program alone; all processes of the command are one group
             )
+            if self._windows_job is not None:
+                self._windows_job.add(process)
         except OSError as error:
             raise SinkError(f"cannot run {self._command[0]}: {error.strerror}") from error
         self._running.append(process)
@@ -140,6 +157,8 @@ class Shell(Output):
         return next((code for code in reversed(codes) if code), 0)
 
     def _end_all(self) -> None:
+        if self._windows_job is not None:
+            self._windows_job.end()
         for process in self._running:
             _signal(process, signal.SIGTERM)
         deadline = now_s() + _TERMINATE_TIMEOUT_S
@@ -147,7 +166,7 @@ class Shell(Output):
             try:
                 process.wait(max(0.0, deadline - now_s()))
             except subprocess.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
+                _kill(process)
                 process.wait()
             self._tell_guardian(b"-%d\n" % process.pid)
         self._running.clear()
@@ -160,5 +179,13 @@ class Shell(Output):
 
 
 def _signal(process: subprocess.Popen[bytes], which: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, which)
+    if sys.platform != "win32":  # there, the job object has ended it already
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, which)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        _signal(process, signal.SIGKILL)

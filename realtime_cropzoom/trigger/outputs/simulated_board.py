@@ -14,7 +14,6 @@ import contextlib
 import os
 import select
 import sys
-import tty
 from collections.abc import Callable
 
 from realtime_cropzoom.clock import now_ns, now_s
@@ -147,6 +146,8 @@ def _show(channel: int, on: bool, at_us: int) -> None:
 
 def main() -> int:
     """Open a pseudo-terminal, print its name, and answer as the board until the reader of the output is gone."""
+    import tty
+
     terminal, port = os.openpty()
     tty.setraw(port)
     sys.stdout.write(f"{os.ttyname(port)}\n")

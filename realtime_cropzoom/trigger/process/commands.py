@@ -6,11 +6,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.trigger.engine.events import Order
 from realtime_cropzoom.trigger.process.rules_desk import Proposal
 
@@ -83,27 +86,53 @@ class CommandQueue:
             yield self._waiting.popleft()
 
 
+_Read = Callable[[float], str]
+"""Function that waits for keys, at most the time (s) it is given, and returns them; EOFError at their end."""
+_KEYS_WAIT_S = 0.1
+_CONSOLE_POLL_S = 0.02
+_TWO_CHARACTERS = ("\x00", "\xe0")
+"""First of the two characters that a console of Windows gives for an arrow or a function key."""
+
+
 @contextmanager
 def keyboard(orders: CommandQueue) -> Iterator[bool]:
     """Turn keys into orders inside the ``with`` block; yields whether there is a keyboard."""
-    if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not _is_ours(sys.stdin.fileno()):
-        yield False
-        return
-    import termios
-    import tty
+    with _opened_keyboard() as read:
+        if read is None:
+            yield False
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=_read_keys, args=(read, orders, over), name="cropzoom-keyboard", daemon=True)
+        thread.start()
+        try:
+            yield True
+        finally:
+            over.set()
+            thread.join()
 
-    descriptor, over = sys.stdin.fileno(), threading.Event()
-    before = termios.tcgetattr(descriptor)
-    thread = threading.Thread(target=_read_keys, args=(descriptor, orders, over), name="cropzoom-keyboard", daemon=True)
-    tty.setcbreak(descriptor)
-    thread.start()
-    try:
-        yield True
-    finally:
-        over.set()
-        thread.join()
-        with suppress(termios.error):
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+@contextmanager
+def _opened_keyboard() -> Iterator[_Read | None]:
+    """Let the terminal give single keys inside the ``with`` block; yields what reads them, None without a terminal."""
+    stdin = sys.stdin
+    if stdin is None or stdin.closed:
+        yield None
+    elif sys.platform == "win32":
+        yield _read_console if stdin.isatty() else None
+    elif not _is_ours(stdin.fileno()):
+        yield None
+    else:
+        import termios
+        import tty
+
+        descriptor = stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+        tty.setcbreak(descriptor)
+        try:
+            yield partial(_read_terminal, descriptor)
+        finally:
+            with suppress(termios.error):
+                termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _is_ours(descriptor: int) -> bool:
@@ -114,17 +143,35 @@ def _is_ours(descriptor: int) -> bool:
         return os.isatty(descriptor)  # a terminal other than that of this process
 
 
-def _read_keys(descriptor: int, orders: CommandQueue, over: threading.Event) -> None:
+def _read_terminal(descriptor: int, wait_s: float) -> str:
     import select
 
+    if not select.select([descriptor], [], [], wait_s)[0]:
+        return ""
+    keys = os.read(descriptor, 64)
+    if not keys:
+        raise EOFError
+    return keys.decode(errors="ignore")
+
+
+def _read_console(wait_s: float) -> str:
+    """Read the console of Windows. An arrow or a function key is two characters there; the second may be a letter."""
+    import msvcrt
+
+    until_s, keys = now_s() + wait_s, ""
+    while not keys and now_s() < until_s:
+        time.sleep(_CONSOLE_POLL_S)
+        while msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
+            key: str = msvcrt.getwch()  # type: ignore[attr-defined,unused-ignore]
+            keys += "" if key in _TWO_CHARACTERS and msvcrt.getwch() else key  # type: ignore[attr-defined,unused-ignore]
+    return keys
+
+
+def _read_keys(read: _Read, orders: CommandQueue, over: threading.Event) -> None:
     while not over.is_set():
-        if not select.select([descriptor], [], [], 0.1)[0]:
-            continue
         try:
-            keys = os.read(descriptor, 64).decode(errors="ignore")
-        except OSError:  # the terminal is gone
-            return
-        if not keys:
+            keys = read(_KEYS_WAIT_S)
+        except (OSError, EOFError):  # the terminal is gone
             return
         for key in keys:
             if key in _KEYS and not orders.put(QueuedCommand(KEY, None, _KEYS[key])):

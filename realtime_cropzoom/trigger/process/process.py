@@ -43,6 +43,7 @@ from realtime_cropzoom.messaging.message import (
     PoseMessage,
 )
 from realtime_cropzoom.messaging.time_sync import ClockOffset
+from realtime_cropzoom.runtime.fine_waits import begin_fine_waits
 from realtime_cropzoom.runtime.stats import Histogram
 from realtime_cropzoom.sessions.folder import file_stem
 from realtime_cropzoom.trigger.async_csv import AsyncCsv
@@ -224,6 +225,7 @@ class TriggerProcess:
 
     def _open_all(self, folder: Path) -> OpenProcess | None:
         with ExitStack() as stack:
+            stack.callback(begin_fine_waits())  # the end of a pulse is a wait
             logs = self._open_logs(folder, stack)
             if not self._outputs.open(lambda: self.over):
                 return None

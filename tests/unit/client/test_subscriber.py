@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from support.pipelines import LONG_S, free_port, wait_for
 from support.publisher import Publisher, end, event, hello, old, pose, publishing, send_garbage, use
 
 from realtime_cropzoom import Subscriber
+from realtime_cropzoom.client import subscriber as subscriber_module
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.message import (
@@ -73,6 +75,20 @@ def test_receive_returns_every_kind_and_none_after_the_timeout(publisher: Publis
         publisher.send(status, end())
         assert subscriber.receive(LONG_S) == status
         assert isinstance(subscriber.receive(LONG_S), EndMessage)
+
+
+def test_on_windows_a_wait_without_limit_is_many_short_ones(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, Ctrl-C does not end a wait for messages."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(subscriber_module, "_WINDOWS_POLL_MS", 5)
+    assert subscriber_module.poll_ms(math.inf) == 5
+    with Subscriber(publisher.endpoint) as subscriber:
+        assert subscriber.receive(timeout_s=0.1) is None
+        publisher.wait_for_subscriber()
+        threading.Timer(0.1, lambda: publisher.send(pose(0))).start()
+        assert isinstance(next(subscriber.messages()), PoseMessage)
 
 
 def test_connecting_before_the_publisher_starts_is_no_error() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.endpoints import (
     TcpEndpoint,
+    check_transport,
     endpoint_beside,
     endpoint_seen_from,
     is_local,
@@ -108,3 +111,25 @@ def test_time_server_is_reached_on_the_host_that_sends_the_poses(
     subscribed: str, echo: str | None, seen: str | None
 ) -> None:
     assert endpoint_seen_from(subscribed, echo) == seen
+
+
+def test_ipc_is_refused_on_windows_in_one_line_and_tcp_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_transport("publish", "ipc://poses")
+    monkeypatch.setattr(sys, "platform", "win32")
+    check_transport("publish", "tcp://127.0.0.1:5660")
+    with pytest.raises(ConfigError) as refused:
+        check_transport("publish", "ipc://poses")
+    assert str(refused.value) == (
+        "publish: got ipc://poses, which Windows does not have; expected tcp://127.0.0.1:5660 or the like"
+    )
+
+
+def test_settings_and_scripts_refuse_ipc_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime_cropzoom.client.subscriber import Subscriber
+    from realtime_cropzoom.config.resolve import load_settings
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigError, match="publish: got ipc://poses, which Windows does not have"):
+        load_settings({"publish": "ipc://poses"})
+    with pytest.raises(ConfigError, match="endpoint: got ipc://poses, which Windows does not have"):
+        Subscriber("ipc://poses")

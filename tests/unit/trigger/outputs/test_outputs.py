@@ -22,7 +22,9 @@ from support.serial_boards import LONG_S, wait_for
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
 from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Verdict
+from realtime_cropzoom.trigger.outputs import shell
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
+from realtime_cropzoom.trigger.outputs.shell import split_command
 
 
 def decision(*actions: Action, number: int = 7, verdict: Verdict = Verdict.FIRED) -> Decision:
@@ -673,3 +675,49 @@ def test_rows_are_in_the_publishers_clock(rig: Make, lab: Any) -> None:
     times = (done.queued_ns, done.written_ns, done.acknowledged_ns)
     in_order = [before + hour_ns, *times, now_ns() + hour_ns]
     assert in_order == sorted(in_order)
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [("linux", ["C:binbell.exe", "a b"]), ("win32", [r"C:\bin\bell.exe", "a b"])],
+)
+def test_a_backslash_in_a_command_is_a_part_of_a_path_on_windows(
+    monkeypatch: pytest.MonkeyPatch, system: str, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert split_command(r"C:\bin\bell.exe 'a b'") == words
+
+
+class FakeJob:
+    """A job object: ends its processes."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.closed = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        self.processes.append(process)
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def close(self) -> None:
+        self.end()
+        self.closed = True
+
+
+def test_on_windows_a_job_ends_the_commands(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = FakeJob()
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(shell, "apart", dict)  # the flags of Windows mean nothing here
+    monkeypatch.setattr(shell.windows_job, "Job", lambda: job)
+    sleeps = f"{shlex.quote(sys.executable)} -c 'import time; time.sleep(60)'"
+    switched = rig(bell={"shell": sleeps})
+    switched.do("bell", ActionType.ON)
+    assert switched.wait().error is None
+    switched.do("bell", ActionType.OFF)
+    assert switched.wait(2).error is None
+    assert [process.returncode is None for process in job.processes] == [False]
+    assert switched.outputs.close() == []
+    assert job.closed
