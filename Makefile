@@ -7,6 +7,7 @@
 # make bench  measure speed and memory, side by side (minutes; leave the machine alone meanwhile)
 # make soak   track for ten minutes, publish for five under load, and print what grows; MINUTES=60 for six times as long
 # Each makes the environment it needs in .venv; PYTHON=python3.12 chooses another Python.
+# Windows has no make: python scripts/make.py demo, or test.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,8 +17,10 @@ BIN := .venv/bin
 demo: .venv/.run
 	$(BIN)/cropzoom demo
 
+# Linux counts its cores with nproc, macOS with sysctl.
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 # Two workers a core, as many tests wait; no more than 16, because each of them reads all the tests.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? 2 * cores : 16)))
+WORKERS ?= $(shell echo $$(($(CORES) < 8 ? 2 * $(CORES) : 16)))
 
 # Without bytecode each of the many processes would compile the package again, and each worker all tests. It is there
 # before they begin: a test whose files may not grow, as on a full disk, would leave half of it for all others.
@@ -30,7 +33,7 @@ test: .venv/.dev
 
 fast: .venv/.dev
 	$(COMPILED)
-	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --hypothesis-profile fast -m 'not whole and not slow'
+	$(BIN)/python -m pytest -n $(CORES) --hypothesis-profile fast -m 'not whole and not slow'
 
 # Without the tests in which no file may grow: there coverage cannot write either.
 coverage: .venv/.dev

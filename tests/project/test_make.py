@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -87,3 +88,40 @@ def test_an_environment_whose_python_is_gone_is_made_again(clone: Path) -> None:
     made = environment(clone, of=clone)
     (made / "bin" / "python").unlink()
     assert "-m venv .venv" in make(clone, "--dry-run", "demo").stdout
+
+
+def test_macos_counts_its_cores_with_sysctl(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has no nproc."""
+    programs = clone / "programs"
+    programs.mkdir()
+    for name in ("sh", "sed", "echo", "make"):
+        if (found := shutil.which(name)) is not None:
+            (programs / name).symlink_to(found)
+    sysctl = programs / "sysctl"
+    sysctl.write_text('#!/bin/sh\n[ "$*" = "-n hw.ncpu" ] && echo 6\n')
+    sysctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    assert "-m pytest -n 12" in make(clone, "--dry-run", "test").stdout
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_without_make_the_script_installs_and_runs_the_same(target: str) -> None:
+    """Its commands are those of the Makefile, but for those that only spare time or name what a machine lacks."""
+    shown = show(target, sys.platform)
+    made = (ROOT / "Makefile").read_text()
+    assert f"-m pip install --quiet --editable '{shown[1][-1]}'" in made
+    assert shown[1][-1] == {"demo": ".[cpu,plots,view]", "test": ".[cpu,dev]"}[target]
+
+
+def test_on_windows_the_script_names_the_programs_of_windows() -> None:
+    assert show("demo", "win32")[1][0] == str(Path(".venv", "Scripts", "python.exe"))
+
+
+def show(target: str, system: str) -> list[list[str]]:
+    spec = importlib.util.spec_from_file_location("make_script", ROOT / "scripts" / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    commands: list[list[str]] = module.commands(target, system, 4)
+    return commands

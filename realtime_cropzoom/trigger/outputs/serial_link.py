@@ -235,7 +235,7 @@ class SerialLink:
                 self.baud,
                 timeout=0,
                 write_timeout=_WRITE_TIMEOUT_S,
-                exclusive=sys.platform != "win32" or None,
+                exclusive=_EXCLUSIVE,
             )
         except (self._serial.SerialException, OSError, ValueError) as error:
             raise SinkError(self._explain_refusal(error)) from error
