@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import ConfigError, advise
 from realtime_cropzoom.inference.boxes import BoxRule
@@ -158,7 +158,7 @@ def measure_calls(model: Model, count: int) -> tuple[float, float]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
         for way, taken in zip(ways, times, strict=True):
-            begun = time.perf_counter()
+            begun = now_s()
             way()
-            taken.append((time.perf_counter() - begun) * 1e3)
+            taken.append((now_s() - begun) * 1e3)
     return median(times[0]), median(times[1])
