@@ -85,7 +85,7 @@ def alive(pid: int) -> bool:
             "sys.exit('no torch here')",
             r"the training of the pose ended early \(exit code 1\)\. .*pose\.log has the details",
         ),
-        ("os.kill(os.getpid(), 9)", r"ended early \(killed by signal 9; is there enough memory\?\)"),
+        ("os.kill(os.getpid(), 9)", r"ended early \(killed by SIGKILL; is there enough memory\?\)"),
         ('tell(\'{"type":"failed","text":"the disk is full"}\')', "^the disk is full$"),
     ],
     ids=["error", "killed", "reason"],
