@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_cropzoom.config.multi_camera import load_cameras
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.files.names import why_not_on_windows, windows_name
 from realtime_cropzoom.messaging.keys import check_client
@@ -51,4 +52,16 @@ def test_a_client_of_such_a_name_is_refused_everywhere(tmp_path: Path) -> None:
         check_client(tmp_path, "aux")
     assert str(refused.value) == (
         "client: aux is the name of a device on Windows, and becomes the name of a file; give another name"
+    )
+
+
+def test_a_camera_of_such_a_name_is_refused_everywhere(tmp_path: Path) -> None:
+    """Its name is that of a folder in the session."""
+    config = tmp_path / "rig.yaml"
+    config.write_text("cameras:\n  aux: {source: 'camera:0'}\n  top: {source: 'camera:1'}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_cameras({}, config)
+    assert str(refused.value) == (
+        f"{config}: camera aux: it is the name of a device on Windows, and becomes the name of a folder; give another "
+        "name"
     )
