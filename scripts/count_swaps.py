@@ -4,7 +4,7 @@
 
 The session is one of ``cropzoom run synthetic:arena,animals=N… --animals N --pace fast``. A track is *clear* in a frame
 if its box lies on an animal and no other animal is within a body length. A *swap* is a track that is clear with another
-animal than the last time. It is *marked* if its ``meetings`` have grown in between.
+animal than the last time. It is *marked* if the track was uncertain in a frame from then until now.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from realtime_cropzoom.sessions.files import region_files
+from realtime_cropzoom.sessions.latest import find_session
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_yaml
@@ -46,6 +47,7 @@ class Counts:
 
 def count(session: Path) -> Counts:
     """Return the counts of a session of the arena."""
+    session = find_session(session)
     settings = read_yaml(session / "config.yaml")
     arena, counts = Arena(parse_arena(settings["source"])), Counts()
     files = region_files(session)
@@ -67,7 +69,7 @@ def _count_track(counts: Counts, file: Path, truth: Float64) -> None:
     counts.seen += int(np.isfinite(centres[:, 0]).sum())
     counts.uncertain += int((~certain).sum())
     counts.meetings += int(meetings.max(initial=0))
-    animal, met = -1, 0
+    animal, before = -1, 0
     for index, centre in enumerate(centres):
         distances = np.linalg.norm(middles[index] - centre, axis=1)
         if not np.isfinite(distances).all():
@@ -76,9 +78,10 @@ def _count_track(counts: Counts, file: Path, truth: Float64) -> None:
         apart = np.linalg.norm(middles[index] - middles[index, nearest], axis=1)
         if distances[nearest] < ON_IT_PX and (apart < BODY_PX).sum() == 1:
             if animal not in (-1, nearest):
-                counts.marked += int(meetings[index] > met)
-                counts.unmarked += int(meetings[index] == met)
-            animal, met = nearest, int(meetings[index])
+                is_marked = bool((~certain[before : index + 1]).any())
+                counts.marked += int(is_marked)
+                counts.unmarked += int(not is_marked)
+            animal, before = nearest, index
         if certain[index] and tracked[index] and np.isfinite(poses[index]).all():
             errors = np.linalg.norm(truth[index] - poses[index], axis=2).mean(axis=1)
             counts.poses += 1

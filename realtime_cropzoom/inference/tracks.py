@@ -7,7 +7,8 @@ missing, and then those that no animal has had yet. A track without a detection 
 Position tells two animals apart only while they are apart. Two tracks *meet* when their bodies overlap, when each could
 have made the step of the other, or when one goes missing beside the other. Then a swap cannot be excluded, and both
 are uncertain until both are seen again, apart from each other. Which of the two is which afterwards is a guess, so each
-track counts its meetings.
+track counts its meetings. A detection that no track has, close to an animal, may be an animal, too: it is met as others
+are.
 
 Lengths are in sides of the animal's box, so that the limits hold for any size of the picture.
 """
@@ -134,6 +135,8 @@ class Tracks:
         """One for each animal; None before the animal is seen for the first time."""
         self._met: set[tuple[int, int]] = set()
         """Pairs of tracks (indices, the lower one first) that have met and not parted."""
+        self._beside: set[int] = set()
+        """Tracks (indices) that have met a detection that is none of the tracks."""
         self._meetings = [0] * animals
 
     def update(self, pts_ns: int, found: Sequence[Spotted]) -> tuple[Track, ...]:
@@ -157,8 +160,12 @@ class Tracks:
                 motion.box = None
             elif motion is not None:
                 motion.see(found[chosen[index]], pts_ns)
-        self._begin(pts_ns, [found[place] for place in range(len(found)) if place not in chosen.values()])
+        were_uncertain = self._uncertain()
+        left = self._begin(pts_ns, [found[place] for place in range(len(found)) if place not in chosen.values()])
         self._mark(pts_ns, before, predicted, reach, were_seen)
+        self._mark_beside(left)
+        for index in self._uncertain() - were_uncertain:
+            self._meetings[index] += 1
         return tuple(self._track(index) for index in range(len(self._motions)))
 
     def _choose(
@@ -192,13 +199,18 @@ class Tracks:
         np.fill_diagonal(missing, limits)
         return np.hstack([distances, missing])
 
-    def _begin(self, pts_ns: int, left: Sequence[Spotted]) -> None:
-        """Give the surest of the detections that are left to tracks without an animal, from left to right."""
+    def _begin(self, pts_ns: int, left: Sequence[Spotted]) -> list[Spotted]:
+        """Give the surest of the detections that are left to tracks without an animal, from left to right.
+
+        Returns:
+            The detections that are left then.
+        """
         unborn = [index for index, motion in enumerate(self._motions) if motion is None]
         surest = sorted(left, key=lambda spotted: -spotted.score)[: len(unborn)]
         for index, spotted in zip(unborn, sorted(surest, key=lambda spotted: spotted.centre), strict=False):
             self._motions[index] = motion = _Motion(0, 0, 0, pts_ns)
             motion.see(spotted, pts_ns)
+        return [spotted for spotted in left if spotted not in surest]
 
     def _mark(
         self,
@@ -208,8 +220,7 @@ class Tracks:
         reach: Sequence[float],
         were_seen: Sequence[bool],
     ) -> None:
-        """Find the pairs that meet and part, and count the meetings."""
-        were_uncertain = {index for pair in self._met for index in pair}
+        """Find the pairs that meet and part."""
         for pair in itertools.combinations(range(len(self._motions)), 2):
             one, other = (self._motions[index] for index in pair)
             if one is None or other is None:
@@ -221,8 +232,22 @@ class Tracks:
                 self._met.add(pair)
             elif both_seen:
                 self._met.discard(pair)
-        for index in {index for pair in self._met for index in pair} - were_uncertain:
-            self._meetings[index] += 1
+
+    def _mark_beside(self, left: Sequence[Spotted]) -> None:
+        """Find the animals that meet, and part from, detections that no track has."""
+        for index, motion in enumerate(self._motions):
+            if motion is None or motion.box is None:
+                continue
+            within = motion.side * self._limits.body * (self._limits.part if index in self._beside else 1.0)
+            offsets = ((x - motion.x, y - motion.y) for x, y in (spotted.centre for spotted in left))
+            if any(max(abs(across), abs(down)) < within for across, down in offsets):
+                self._beside.add(index)
+            else:
+                self._beside.discard(index)
+
+    def _uncertain(self) -> set[int]:
+        """Return the tracks (indices) that may have been taken for another animal."""
+        return self._beside.union(*self._met)
 
     def _could_swap(
         self,
@@ -256,5 +281,5 @@ class Tracks:
 
     def _track(self, index: int) -> Track:
         motion = self._motions[index]
-        uncertain = any(index in pair for pair in self._met)
-        return Track(index + 1, None if motion is None else motion.box, uncertain, self._meetings[index])
+        box = None if motion is None else motion.box
+        return Track(index + 1, box, index in self._uncertain(), self._meetings[index])

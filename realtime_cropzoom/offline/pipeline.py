@@ -77,6 +77,10 @@ class OfflinePipeline:
             raise ConfigError(
                 "regions: pipeline tracks one animal in the frame; expected none. Use: cropzoom run VIDEO --pace fast"
             )
+        if settings.animals > 1:
+            raise ConfigError(
+                f"animals is {settings.animals}: pipeline tracks one; expected 1. Use: cropzoom run VIDEO --pace fast"
+            )
         rule: BoxRule | None = None
         if models.detector is not None:
             rule = settings.box_rule(models.detector.keypoint_names, models.pose.manifest)

@@ -66,7 +66,7 @@ def check_animals(settings: Settings, models: Models) -> None:
         models: The models.
 
     Raises:
-        ConfigError: if a model finds one animal only, or sees several frames.
+        ConfigError: if a model finds one animal only, or sees several frames, or if scipy is not installed.
     """
     animals, detector = settings.animals, models.detector
     if animals == 1:
@@ -84,3 +84,4 @@ def check_animals(settings: Settings, models: Models) -> None:
         )
     if models.context_radius:
         raise ConfigError(f"animals is {animals}, but a context model sees five frames of one animal; give another")
+    Tracks(animals)  # scipy may be missing

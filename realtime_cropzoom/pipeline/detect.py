@@ -6,6 +6,7 @@ stage has finished a frame: on few cores both models slow each other down. In lo
 
 It looks for each target: the one animal in the whole frame, or the one in each region, in turn, so that none waits
 longer than the others. A live run looks at the newest frame for as many of them as there is time until the next one.
+A detector that finds several animals in a picture looks once for all targets; ``assign`` says what belongs to which.
 
 A context model needs two later frames. In a live run these are the next two frames that the stage reads, so its boxes
 are older by as much. In lockstep they are the neighbours of the frame in the recording, and the model runs only for

@@ -1,6 +1,7 @@
 """Subject: one tracked animal of a run: its boxes, how its poses are judged and filtered, and what it has so far.
 
-A run has one subject, or one for each region of the frame. Only the pose stage changes it.
+A run has one subject, or one for each region of the frame, or one for each animal in one arena. Only the pose stage
+changes it.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     Raises:
         DataError: if the file cannot be read.
     """
-    names = ("outcome", "state", "dropped", "plausible", "box_origin")
+    names = ("outcome", "state", "dropped", "plausible", "box_origin", "uncertain")
     text: dict[str | int, str] = dict.fromkeys(names, "string")
     try:
         table = pd.read_csv(complete_lines(path) if live else path, dtype={0: "str", **text})

@@ -73,8 +73,10 @@ def blank_cells(keypoints: int) -> str:
     return ",NaN" * (3 * keypoints)
 
 
-def identity_cells(active: ActiveBox) -> str:
-    """Return the cells of ``IDENTITY_COLUMNS`` of a row, each with a comma before it."""
+def identity_cells(active: ActiveBox | None) -> str:
+    """Return the cells of ``IDENTITY_COLUMNS`` of a row, each with a comma before it; empty cells if it was skipped."""
+    if active is None:
+        return ",,"
     return f",{'yes' if active.uncertain else 'no'},{active.meetings}"
 
 

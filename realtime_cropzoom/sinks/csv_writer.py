@@ -199,8 +199,8 @@ class CsvSink(Sink):
         for file in cm:
             file.add(f"{meta.index}{self._in_cm(record.keypoints)}\n")
         # A frame that failed keeps its box: a replay must show a context model the same frames.
-        box = box_cells(None if record.outcome is FrameOutcome.SKIPPED else active_box)
-        boxes.add(f"{meta.index}{box}{identity_cells(active_box) if self._together else ''}\n")
+        shown = None if record.outcome is FrameOutcome.SKIPPED else active_box
+        boxes.add(f"{meta.index}{box_cells(shown)}{identity_cells(shown) if self._together else ''}\n")
         box_frame = "" if active_box.frame < 0 else active_box.frame
         timing.add(
             f"{meta.index},{record.outcome},{'' if record.seq < 0 else record.seq},{meta.pts_ns},"

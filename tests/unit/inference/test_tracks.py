@@ -119,6 +119,19 @@ def test_one_of_two_missing_animals_that_comes_back_could_be_the_other() -> None
     assert [track.uncertain for track in tracks] == [True, True]
 
 
+def test_an_animal_beside_a_detection_without_a_track_is_uncertain() -> None:
+    """A false detection has taken the other track, so the second animal has none; they walk through each other."""
+    frames = [[at(700, 500), at(300, 100)], *[[at(700, 500), at(300, 100), at(500 - 10 * i, 100)] for i in range(41)]]
+    tracks = run(2, *frames)
+    near = [abs(200 - 10 * i) < SIDE / 2 for i in range(41)]
+    walker = [both[0] for both in tracks[1:]]
+    assert all(track.uncertain for track, is_near in zip(walker, near, strict=True) if is_near)
+    assert not walker[0].uncertain
+    assert not walker[-1].uncertain
+    assert walker[-1].meetings == 1
+    assert not any(both[1].uncertain for both in tracks)
+
+
 @given(frames_of_places, st.integers(1, 5))
 @settings(deadline=None, max_examples=40)
 def test_no_two_tracks_share_a_detection_and_none_is_made_up(frames: list[list[tuple[int, int]]], animals: int) -> None:
@@ -175,8 +188,8 @@ def test_uncertainty_is_mutual_and_meetings_count_its_beginnings(
 ) -> None:
     found = [[at(*place) for place in frame] for frame in frames]
     before = (Track(0, None, False, 0),) * animals
-    for tracks in run(animals, *found):
-        assert [track.uncertain for track in tracks].count(True) != 1
+    for frame, tracks in zip(found, run(animals, *found), strict=True):
+        assert [track.uncertain for track in tracks].count(True) != 1 or len(frame) > animals
         for old, new in zip(before, tracks, strict=True):
             assert new.meetings - old.meetings == (new.uncertain and not old.uncertain)
         before = tracks

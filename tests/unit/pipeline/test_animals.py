@@ -35,7 +35,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dark_animals(tmp_path_factory.mktemp("detector") / "dark_animals.onnx", 24)
 
 
-def settings_of(folder: Path, detector: Path, **chosen: Any) -> Any:
+def settings_of(folder: Path, detector: Path, /, **chosen: Any) -> Any:
     given = {"source": SPEC, "animals": 2, "detector": str(detector), "pose": "shipped", "crop_size": 120}
     return make_settings(folder, **{"pace": "fast", "frames": APART, **given, **chosen})
 
