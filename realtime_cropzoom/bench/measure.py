@@ -128,6 +128,8 @@ def measure(plan: Plan, say: Callable[[str], None], stop: threading.Event) -> Re
     if not stop.is_set():
         say("waiting for other programs to be idle …")
         result.others_before = wait_for_calm(stop)
+        for doubt in [] if stop.is_set() else result.doubts():
+            say(f"the figures will not count: {doubt}")
     others = OtherPrograms()
     with tempfile.TemporaryDirectory(prefix="cropzoom-bench-") as scratch:
         for name, run in (("networks", _networks), ("decoding", _decoding), ("live", _live)):

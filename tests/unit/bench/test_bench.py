@@ -76,9 +76,11 @@ def test_a_busy_machine_gets_no_row(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(measure, "wait_for_calm", lambda stop: 1.5)
     monkeypatch.setattr(measure, "OtherPrograms", Quiet)
     assert main(["bench", "--seconds", "1", "--fps", "10"]) == 3
-    printed = " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr()
+    printed, said = " ".join(shown.out.split()), " ".join(shown.err.split())
     assert "This does not count: other programs kept 1.50 of" in printed
     assert "|" not in printed
+    assert said.index("the figures will not count: other programs kept 1.50") < said.index("networks: ")
 
 
 @pytest.mark.usefixtures("quiet")
