@@ -13,8 +13,9 @@
     └── StateError       a call does not fit the state of a run
 
 The text of an error says in one line what was given, what was expected and what to do. The command line prints it
-unchanged and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done, 1 that ``doctor`` found a cause; a process that a
-signal ended has 128 + the number of the signal. docs/reference/files.md explains the codes to users.
+unchanged and exits with ``EXIT_BAD_INPUT``. Exit code 0 means done, 1 that ``doctor`` found a cause or a task of a
+cluster failed; a process that a signal ended has 128 + the number of the signal. docs/reference/files.md explains the
+codes to users.
 
 Several commands share most of the package, and not all of them have the same flags. A sentence that names a flag
 therefore goes through ``advise``, which replaces it if the running command lacks the flag. In Python there is no
@@ -211,6 +212,7 @@ _EXTRAS = {
     "labels": ("sleap_io", "h5py", "tables"),
     "view": ("starlette", "uvicorn", "websockets", "prometheus_client"),
     "rerun": ("rerun",),
+    "cluster": ("submitit",),
 }
 """Optional libraries by the extra of this package that installs them."""
 

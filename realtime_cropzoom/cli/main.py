@@ -2,7 +2,7 @@
 
 =====  ================================================================================================
 0      done
-1      doctor: something was found that hinders
+1      doctor: something was found that hinders; pipeline --cluster: a task failed
 2      bad input, or the run failed; one line says why
 3      the run ended, but something is missing: a truncated file, rows lost to a full disk, failed frames
 128+N  signal N ended it, with everything closed: 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal

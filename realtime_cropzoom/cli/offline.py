@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from realtime_cropzoom.cli import offline_commands
+from realtime_cropzoom.cli import cluster, offline_commands
 from realtime_cropzoom.cli.common import add_settings
 from realtime_cropzoom.cli.values import a_path, number, whole
 
@@ -51,9 +51,9 @@ def _model_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_dir", type=a_path, metavar="MODEL_DIR", help="model directory")
 
 
-def _inputs(what: str) -> _Add:
+def _inputs(what: str, nargs: str = "+") -> _Add:
     def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("input_path", type=a_path, nargs="+", metavar="INPUT", help=what)
+        parser.add_argument("input_path", type=a_path, nargs=nargs, metavar="INPUT", help=what)
 
     return add
 
@@ -185,8 +185,9 @@ _COMMANDS = (
         "run detector, boxes and pose in one pass over each video",
         offline_commands.run_pipeline,
         (
-            _inputs("videos, folders of videos, or synthetic:arena"),
+            _inputs("videos, folders of videos, or synthetic:arena", "*"),  # none with --cluster-status
             *(_pipeline_files, _pipeline_settings, _batch_and_workers, _overwrite, _resume, _skip_viz),
+            cluster.add_arguments,
         ),
     ),
 )

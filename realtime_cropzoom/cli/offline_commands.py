@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli.batch import Batch, name_input, say
+from realtime_cropzoom.cli.cluster import check_flags, run_on_cluster, run_status
 from realtime_cropzoom.cli.common import say_next, settings_given
 from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -124,9 +125,12 @@ def run_remap(arguments: argparse.Namespace) -> int:
 
 
 def run_pipeline(arguments: argparse.Namespace) -> int:
-    """Run detector, boxes and pose on each video; return the exit code."""
+    """Run detector, boxes and pose on each video, here or on a cluster; return the exit code."""
     from realtime_cropzoom.config.resolve import load_settings
 
+    check_flags(arguments)
+    if arguments.cluster_status is not None:
+        return run_status(arguments.cluster_status)
     settings = load_settings(settings_given(arguments), arguments.config)
     with signals_held_back():
         from realtime_cropzoom.offline.command import OfflineCommand
@@ -135,8 +139,10 @@ def run_pipeline(arguments: argparse.Namespace) -> int:
         from realtime_cropzoom.pipeline.startup import load_models
 
     batch = Batch()
-    sources = find_sources(arguments.input_path, batch.fail)
+    sources = find_sources(arguments.input_path, None if arguments.cluster else batch.fail)
     folder = arguments.folder or _choose_folder(settings)
+    if arguments.cluster:
+        return run_on_cluster(arguments, settings, sources, folder)
     # One thread each: all cores work on different frames, and more threads in a network add up in another order.
     settings, models = load_models(settings, threads=1)
     _say_which("detector model", models.detector)

@@ -9,6 +9,7 @@ In reading order:
 
 * ``inputs``, ``model_directory``, ``command``: what the user gave, and where the results go.
 * ``pipeline``, ``video_pass``: detector, boxes and poses in one pass.
+* ``cluster``: that pass over many recordings, one task each.
 * ``predict``, ``predict_video``, ``predict_images``, ``prediction``: keypoints of one model.
 * ``create_bbox``, ``bbox_csv``, ``crop``, ``remap``: boxes, crops, and the way back to the frame.
 * ``inference_pool``, ``frame_reader``: run a model on all cores, and decode ahead.

@@ -48,6 +48,7 @@ TOGETHER = {
     "unit/inference/test_model.py": "inference/onnx_session",
     "unit/inference/test_model_file.py": "inference/makers/maker inference/makers/registry",
     "unit/latency/test_latency.py": "latency/hardware latency/report latency/software latency/trials",
+    "unit/cli/test_cluster.py": "offline/cluster/job offline/cluster/local_queue offline/cluster/task",
     "unit/offline/test_pipeline.py": "offline/frame_reader offline/poses_in_cm offline/video_pass",
     "unit/offline/test_resume.py": "offline/inference_pool",
     "unit/offline/test_crop.py": "offline/video_writer",
