@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -102,7 +103,7 @@ def run_on_cluster(arguments: argparse.Namespace, settings: Settings, sources: S
     if synthetic := next((source for source in sources if source.startswith("synthetic:")), None):
         raise ConfigError(f"--cluster: got {synthetic}, expected recordings, which are files")
     check_can_submit(arguments.cluster, Inputs([Path(source) for source in sources], out, settings))
-    _check_models(settings)
+    _check_models(settings, resume=arguments.resume)
     with signals_held_back():  # else Ctrl-C could leave a job of which nobody knows
         folder, job = submit(*_make_job(arguments, settings, sources, out))
     _say_begin(folder, job)
@@ -126,14 +127,17 @@ def run_status(path: Path) -> int:
     return _say_end(job, tasks)
 
 
-def _check_models(settings: Settings) -> None:
-    """Load the models once, so that bad settings are refused now and not in each task. A login node has no GPU."""
+def _check_models(settings: Settings, *, resume: bool) -> None:
+    """Prepare a pipeline once, so that bad settings are refused now and not in each task. A login node has no GPU."""
+    from realtime_cropzoom.offline.command import OfflineCommand, OfflineOptions
+    from realtime_cropzoom.offline.inference_pool import worker_pool
+    from realtime_cropzoom.offline.pipeline import OfflinePipeline
     from realtime_cropzoom.pipeline.startup import load_models
 
     if settings.provider in ("auto", "cpu"):
         settings, models = load_models(settings.model_copy(update={"provider": "cpu"}), threads=1)
-        if models.detector is not None:
-            settings.box_rule(models.detector.keypoint_names, models.pose.manifest)
+        with worker_pool(1) as pool:
+            OfflinePipeline(settings, models, OfflineCommand(pool, 1, OfflineOptions(resume=resume), say, say))
 
 
 def _make_job(arguments: argparse.Namespace, settings: Settings, sources: Sequence[str], out: Path) -> tuple[Any, ...]:
@@ -148,7 +152,7 @@ def _make_job(arguments: argparse.Namespace, settings: Settings, sources: Sequen
     batch = ["--batch-size", str(arguments.batch_size)] if arguments.batch_size else []
     job = ClusterJob(
         kind=arguments.cluster,
-        host=os.uname().nodename,
+        host=socket.gethostname(),
         recordings=tuple(str(Path(source).absolute()) for source in sources),
         out=str(out.absolute()),
         flags=(*flags, *batch, "--workers", str(cores)),
@@ -187,6 +191,7 @@ def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
     from realtime_cropzoom.offline.cluster.status import GOOD, UNFINISHED, read_status
 
     said: dict[str, tuple[str, int]] = {}
+    is_silent = False
     gone_since: dict[str, float] = {}
     began_s = time.monotonic()
     while True:
@@ -204,6 +209,8 @@ def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
                 say(_ended_line(task, len(said), len(tasks)))
         if not open_tasks:
             return tasks
+        if is_silent != (is_silent := any(task.state == "unknown" for task in tasks)):
+            say("SLURM does not answer; waiting for it" if is_silent else "SLURM answers again")
         rarely_s = min(_SLURM_RARELY_S, max(_SLURM_EVERY_S, (now_s - began_s) / 20))
         time.sleep(_LOCAL_EVERY_S if job.kind == "local" else rarely_s)
 

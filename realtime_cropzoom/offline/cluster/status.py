@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ def _queued(folder: JobFolder, job: ClusterJob) -> Mapping[int, str] | None:
     """Return the state of each task that has not ended, as far as its starter knows; None if SLURM does not answer."""
     if job.kind == "slurm":
         return slurm.queued(job)
-    if job.host != os.uname().nodename:
+    if job.host != socket.gethostname():
         return None
     return dict.fromkeys(range(len(job.recordings)), "here") if local_queue.is_alive(folder) else {}
 

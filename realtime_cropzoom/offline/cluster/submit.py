@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ def check_can_submit(kind: str, inputs: Inputs) -> None:
     nodes = slurm.node_names() if kind == "slurm" else set()
     if find_spec("submitit") is None:
         raise ConfigError(f"--cluster needs {install_advice('submitit')}")
-    if nodes - {os.uname().nodename, os.uname().nodename.partition(".")[0]}:
+    if nodes - {socket.gethostname(), socket.gethostname().partition(".")[0]}:
         _check_seen(_needed(inputs))
     if "%" in str(inputs.out.absolute()):
         raise ConfigError(

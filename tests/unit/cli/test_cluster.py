@@ -218,6 +218,7 @@ def test_settings_of_the_environment_count_once(desk: Desk, monkeypatch: pytest.
         (["--partition", "long"], "--partition: got it with --cluster local"),
         (["--crop-size", 64, "--min-box", -1], "min_box: got '-1', expected 0 or more"),
         (["--detector", "nothing.onnx"], "nothing.onnx"),
+        (["--box-from", "pose", "--resume"], "box_from is pose, and --resume is given"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(desk: Desk, given: list[object], told: str) -> None:
