@@ -63,7 +63,7 @@ def _count_track(counts: Counts, file: Path, truth: Float64) -> None:
     poses = pd.read_csv(file, header=[0, 1, 2], index_col=0).to_numpy(float).reshape(len(boxes), -1, 3)[:, :, :2]
     centres = boxes[["x", "y"]].to_numpy(float) + boxes[["w", "h"]].to_numpy(float) / 2
     middles = (truth[:, :, 1:3].mean(axis=2) + truth[:, :, 3]) / 2  # between the ears and the base of the tail
-    meetings, certain = boxes["meetings"].to_numpy(int), (boxes["uncertain"] == "no").to_numpy()
+    meetings, certain = boxes["meetings"].ffill().fillna(0).to_numpy(int), (boxes["uncertain"] == "no").to_numpy()
     tracked = (boxes["state"] == "tracking").to_numpy()
     counts.frames += len(boxes)
     counts.seen += int(np.isfinite(centres[:, 0]).sum())
