@@ -18,7 +18,7 @@ WITHOUT_LINK = {"–", "?", "help", "commercial"}
 
 def rows() -> list[list[str]]:
     """Rows of the tables whose columns are programs: what, cropzoom, and the others."""
-    lines = re.findall(r"^\| (.*) \|$", PROSE.split("## In a minute")[1].split("## What they do")[0], re.MULTILINE)
+    lines = re.findall(r"^\| (.*) \|$", PROSE.split("## In a minute")[1].split("### Which one")[0], re.MULTILINE)
     cells = [re.split(r" \| ", line) for line in lines]
     return [row for row in cells if not row[0].startswith("|") and set(row[0]) != {"-"} and "cropzoom" not in row]
 
