@@ -104,8 +104,8 @@ def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
         best = table.iloc[int(table["held_out_px"].argmin())]
         error_axes.plot(best["epoch"], best["held_out_px"], "o", color="tab:orange")
         error_axes.annotate(f"{best['held_out_px']:.2f} px", (best["epoch"], best["held_out_px"]), (0, 8),
-                            textcoords="offset points", ha=_inward(best["epoch"], len(table)),
-                            color="tab:orange")  # fmt: skip
+                            textcoords="offset points", ha=_inward(best["epoch"], len(table)), color="tab:orange",
+                            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
 
 
 def _inward(epoch: float, count: int) -> str:
