@@ -24,7 +24,7 @@ def session_lines(facts: SessionFacts) -> list[str]:
     lines = [f"the animal was tracked in {tracked} of {pluralize(facts.frames, 'frame')}{long}; {_gaps(facts)}"]
     likely = {name: median for name, (median, _) in facts.likelihood.items() if math.isfinite(median)}
     each = ", ".join(f"{quoted(name)} {median:.2f}" for name, median in likely.items())
-    lines.append(f"likelihood (median): {each}" if likely else "the model gives no likelihood")
+    lines.append(f"likelihood where there is a pose (median): {each}" if likely else "the model gives no likelihood")
     low, middle, high = facts.length_px
     if math.isfinite(middle):
         trained = f"; {facts.trained_px:.0f} px in the labels" if math.isfinite(facts.trained_px) else ""
