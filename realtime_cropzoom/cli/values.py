@@ -12,7 +12,6 @@ from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.errors import ConfigError, shorten
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.sessions.latest import SESSIONS, describe_latest, find_session
-from realtime_cropzoom.sources.base import without_password
 
 _DAYS_S = 1e7
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -28,6 +27,8 @@ def a_path(text: str) -> Path:
     """Return the path that ``text`` names. An empty text is refused, and so is an address such as ``http://…``."""
     path = user_path(some_text(text, "a file or folder"))
     if _ADDRESS.match(text) and not is_there(path):
+        from realtime_cropzoom.sources.base import without_password
+
         raise BadValue(f"got {without_password(text)}, expected a file or folder of this computer")
     return path
 
