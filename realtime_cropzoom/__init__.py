@@ -8,6 +8,7 @@ script that only subscribes loads neither models nor video.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from realtime_cropzoom.sessions.events import load_events
     from realtime_cropzoom.sessions.table import load_session
 
-__version__ = "0.1.0"
+
+def _version() -> str:
+    """Return the version that the build has written; a copy of the code that was never installed has none."""
+    try:
+        with open(os.path.join(os.path.dirname(__file__), "version.txt"), encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return "0.0+unknown"
+
+
+__version__ = _version()
 __all__ = [
     "AsyncSubscriber",
     "PreviewSubscriber",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, advise
 from realtime_cropzoom.files.paths import is_there, user_path
 from realtime_cropzoom.inference.manifest import Role
 
@@ -20,8 +20,19 @@ def model_path(given: str, role: Role) -> Path:
     Args:
         given: A path, or ``shipped``.
         role: Which of the shipped models is meant.
+
+    Raises:
+        ModelError: if a shipped model is meant, and this installation has none.
     """
-    return shipped_model(role) if given in (SHIPPED, "auto") else user_path(given)
+    if given not in (SHIPPED, "auto"):
+        return user_path(given)
+    path = shipped_model(role)
+    if not path.is_file():
+        raise ModelError(
+            f"shipped {role} model: got no file {path}, expected it to come with the package. "
+            f"Install the package again, from a wheel with its models{advise(f', or give a model with --{role} PATH')}"
+        )
+    return path
 
 
 def shipped_model(role: Role) -> Path:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime_cropzoom.errors import ModelError
+from realtime_cropzoom.errors import ModelError, flags_of_command
+from realtime_cropzoom.inference import model_paths
 from realtime_cropzoom.inference.model_paths import int8_beside, int8_path, is_shipped, model_path, shipped_model
 
 
@@ -15,6 +16,15 @@ def test_shipped_is_the_model_of_the_role_and_all_else_is_a_path(monkeypatch: py
     assert shipped_model("detector").is_file()
     monkeypatch.setenv("HOME", "/home/lab")
     assert model_path("~/models/pose", "pose") == Path("/home/lab/models/pose")
+
+
+def test_a_package_without_models_says_so_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_paths, "__file__", str(tmp_path / "realtime_cropzoom" / "inference" / "model_paths.py"))
+    with pytest.raises(ModelError, match=r"^shipped pose model: got no file .*pose\.onnx, expected .* --pose PATH$"):
+        model_path("shipped", "pose")
+    with flags_of_command([]), pytest.raises(ModelError, match=r"from a wheel with its models$"):
+        model_path("auto", "detector")
+    assert not is_shipped(tmp_path / "pose.onnx"), "which asks for no model"
 
 
 def test_a_shipped_model_is_known_by_its_path(tmp_path: Path) -> None:
