@@ -31,6 +31,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -226,14 +227,26 @@ def install_advice(module: str, extra: str | None = None) -> str:
     """
     library = module.partition(".")[0]
     extra = extra or next((name for name, modules in _EXTRAS.items() if library in modules), None)
-    if extra is None:
-        return f"{library} is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom"
     gpu = "; with CUDA, gpu in place of cpu" if extra == "cpu" else ""
-    quote = '"' if sys.platform == "win32" else "'"  # the old shell of Windows knows no other
-    return (
-        f"{library} is not installed; run: pip install -e {quote}.[{extra}]{quote} in a clone, "
-        f"or pip install {quote}realtime-cropzoom[{extra}]{quote}{gpu}"
-    )
+    return f"{library} is not installed; run: {install_command(extra)}{gpu}"
+
+
+def install_command(extras: str | None = None) -> str:
+    """Return the command that adds libraries to this installation: to a clone, a tool of pipx or uv, or any other.
+
+    Args:
+        extras: Extras to add, with commas between them; None for what the package always needs.
+    """
+    added = f"[{extras}]" if extras else ""
+    package = f'"realtime-cropzoom{added}"' if added else "realtime-cropzoom"
+    clone, environment = Path(__file__).parents[1], Path(sys.prefix)
+    if (clone / "pyproject.toml").is_file():
+        return f'pip install -e ".{added}" (in {clone})' if added else f"pip install -e . (in {clone})"
+    if (environment / "pipx_metadata.json").is_file():
+        return f"pipx runpip {environment.name} install {package}"
+    if (environment / "uv-receipt.toml").is_file():
+        return f'uv pip install --python "{environment}" {package}'
+    return f"pip install {package}"
 
 
 def pluralize(number: int, thing: str) -> str:

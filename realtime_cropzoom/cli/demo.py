@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.run import check_view, show_view, stop_pipeline_on_signals, watch_pipeline
+from realtime_cropzoom.cli.run import check_view, lacks_view, show_view, stop_pipeline_on_signals, watch_pipeline
 from realtime_cropzoom.cli.values import a_path
 from realtime_cropzoom.errors import CropzoomError
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -50,8 +50,15 @@ def _demo(arguments: argparse.Namespace) -> int:
     else:
         print(terminal.fold(text, columns))
         say_next("draw", pipeline.folder)
-        say_next(*(("view", pipeline.folder) if arguments.view else ("demo", "--view")))
+        say_next(*_afterwards(pipeline.folder, shown=arguments.view))
     return 128 + stopped_by[0] if stopped_by else 0
+
+
+def _afterwards(folder: Path | None, *, shown: bool) -> tuple[object, ...]:
+    """Return what comes after a demo: its page, the same demo with its page, or cameras where no page can be shown."""
+    if lacks_view() is not None:
+        return ("cameras",)
+    return ("view", folder) if shown else ("demo", "--view")
 
 
 def _watch(pipeline: Pipeline, *, stack: ExitStack, view: bool) -> None:

@@ -150,7 +150,7 @@ def check_view(*cameras: Settings) -> None:
     Raises:
         ConfigError: if a library is missing, a run publishes nothing, or it needs a key.
     """
-    missing = next((name for name in ("uvicorn", "starlette", "websockets") if find_spec(name) is None), None)
+    missing = lacks_view()
     if missing is not None:
         raise ConfigError(install_advice(missing))
     for settings in cameras:
@@ -158,6 +158,11 @@ def check_view(*cameras: Settings) -> None:
             raise ConfigError("--view: the run publishes nothing that could be shown; let it publish, or show no page")
         if settings.key_folder is not None:
             raise ConfigError("--view: the run asks for a key; start 'cropzoom view' with a key file beside it instead")
+
+
+def lacks_view() -> str | None:
+    """Return a library that the page needs and that is not installed; None if all are."""
+    return next((name for name in ("uvicorn", "starlette", "websockets") if find_spec(name) is None), None)
 
 
 def show_view(endpoints: Sequence[str]) -> AbstractContextManager[object]:

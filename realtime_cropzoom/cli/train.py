@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from realtime_cropzoom.cli.common import add_overwrite, say_next
 from realtime_cropzoom.cli.train_progress import PairProgress, TrainProgress, say
 from realtime_cropzoom.cli.values import a_path
-from realtime_cropzoom.errors import ConfigError, ModelError
+from realtime_cropzoom.errors import ConfigError, ModelError, install_command
 
 if TYPE_CHECKING:
     from realtime_cropzoom.project.folder import Project
@@ -184,5 +184,5 @@ def _extra(command: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"cropzoom {command} needs {error.name}, which comes with the extra 'train'; "
-            "run: pip install 'realtime-cropzoom[cpu,train]' (in a clone of it: pip install -e '.[cpu,train]')"
+            f"run: {install_command('cpu,train')}"
         ) from None

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from realtime_cropzoom.errors import DataError, listed, pluralize, quoted
 from realtime_cropzoom.files.csv_text import (
@@ -27,6 +26,9 @@ from realtime_cropzoom.files.csv_text import (
     to_numbers,
 )
 from realtime_cropzoom.types import Float64
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADER_ROWS = ("scorer", "bodyparts", "coords")
 _COORDS = ("x", "y", "likelihood", "visible")
@@ -285,6 +287,8 @@ def iter_rows(path: Path, header: Header, rows: int, *, index_only: bool = False
     Raises:
         DataError: if the file cannot be read, or has no rows.
     """
+    import pandas as pd  # 0.3 s, which the end of a run need not wait for
+
     how = pandas_options(header.index_columns, len(header.columns))
     columns = range(header.index_columns) if index_only else None
     if index_only:

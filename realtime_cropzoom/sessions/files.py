@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from realtime_cropzoom.errors import ConfigError, DataError, error_text
 from realtime_cropzoom.files.csv_text import complete_lines, parse_frame_number, parse_frame_numbers
@@ -29,6 +28,9 @@ from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.sources.recording_table import VIDEO_SUFFIXES, recorded_videos, recording_tables, video_of
 from realtime_cropzoom.types import Float64
 from realtime_cropzoom.yaml_file import read_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -233,6 +235,8 @@ def read_rows(path: Path, *, live: bool) -> pd.DataFrame:
     Raises:
         DataError: if the file cannot be read.
     """
+    import pandas as pd  # 0.3 s, which the end of a run need not wait for
+
     names = ("outcome", "state", "dropped", "plausible", "box_origin", "uncertain")
     text: dict[str | int, str] = dict.fromkeys(names, "string")
     try:
@@ -263,6 +267,8 @@ def read_recordings(tables: Sequence[Path]) -> pd.DataFrame:
     Raises:
         DataError: if a table cannot be read.
     """
+    import pandas as pd
+
     parts = []
     for table in tables:
         rows, video = read_rows(table, live=True), video_of(table)
@@ -276,6 +282,8 @@ def read_recordings(tables: Sequence[Path]) -> pd.DataFrame:
 
 def _text_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns in which no cell that is filled is a number."""
+    import pandas as pd
+
     columns = {name: column.dropna() for name, column in table.items()}
     numbers = {name: pd.to_numeric(column, errors="coerce") for name, column in columns.items()}
     return [str(name) for name, column in columns.items() if len(column) and numbers[name].isna().all()]
@@ -283,6 +291,8 @@ def _text_columns(table: pd.DataFrame) -> list[str]:
 
 def _frame_index(path: Path, cells: Sequence[str]) -> pd.Index[int]:
     """Return the frame numbers in the first cells of rows. Raises DataError if a cell holds none."""
+    import pandas as pd
+
     frames = pd.Index(parse_frame_numbers(path, cells))
     if len(frames) and frames.max() > _MAX_MISSING_PER_ROW * (len(frames) + 1_000):
         raise DataError(f"{path} has {len(frames)} rows and a frame {frames.max()}; expected one row per frame")

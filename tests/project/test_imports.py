@@ -89,6 +89,7 @@ def test_torch_lives_in_train_alone() -> None:
         ),
         ("import realtime_cropzoom.cli.listen_board", {"av", "onnxruntime", "cv2", "numba", "pandas", "torch"}),
         ("import realtime_cropzoom.pipeline.pipeline", {"torch", "pandas"}),
+        ("import realtime_cropzoom.sessions.files", {"torch", "pandas"}),  # a run names its session at the end
         (
             "import realtime_cropzoom.trigger.process.process",
             {"av", "cv2", "matplotlib", "numba", "onnxruntime", "torch"},

@@ -12,10 +12,11 @@ import pytest
 import zmq
 from support.pipelines import free_port
 
+from realtime_cropzoom import errors
 from realtime_cropzoom.checks.machine import _bind
 from realtime_cropzoom.control.address import Target
 from realtime_cropzoom.control.client import send
-from realtime_cropzoom.errors import CropzoomError, explain, install_advice, listed, quoted
+from realtime_cropzoom.errors import CropzoomError, explain, install_advice, install_command, listed, quoted
 from realtime_cropzoom.sources.base import SourceOptions
 from realtime_cropzoom.sources.factory import open_source
 from realtime_cropzoom.sources.machine_vision.aravis import explain_message
@@ -123,9 +124,27 @@ def test_a_name_is_quoted_where_one_could_not_see_its_end(name: str, shown: str)
     assert listed([name, "b"]) == f"{shown}, b"
 
 
-@pytest.mark.parametrize(("system", "quote"), [("linux", "'"), ("darwin", "'"), ("win32", '"')])
-def test_a_command_that_installs_is_quoted_as_the_system_reads_it(
-    monkeypatch: pytest.MonkeyPatch, system: str, quote: str
+def test_in_a_clone_a_library_is_added_to_the_clone() -> None:
+    clone = Path(errors.__file__).parents[1]
+    assert install_advice("h5py") == f'h5py is not installed; run: pip install -e ".[compare]" (in {clone})'
+    assert install_command() == f"pip install -e . (in {clone})"
+
+
+@pytest.mark.parametrize(
+    ("marker", "command"),
+    [
+        (None, 'pip install "realtime-cropzoom[cpu,view]"'),
+        ("pipx_metadata.json", 'pipx runpip my-tool install "realtime-cropzoom[cpu,view]"'),
+        ("uv-receipt.toml", 'uv pip install --python "{}" "realtime-cropzoom[cpu,view]"'),
+    ],
+)
+def test_without_a_clone_a_library_is_added_to_the_environment_that_runs(
+    marker: str | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "platform", system)
-    assert f"pip install {quote}realtime-cropzoom[genicam]{quote}" in install_advice("harvesters.core")
+    environment = tmp_path / "my-tool"
+    environment.mkdir()
+    monkeypatch.setattr(sys, "prefix", str(environment))
+    monkeypatch.setattr(errors, "__file__", str(environment / "lib" / "realtime_cropzoom" / "errors.py"))
+    if marker is not None:
+        (environment / marker).touch()
+    assert install_command("cpu,view") == command.format(environment)

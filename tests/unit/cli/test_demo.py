@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.pipelines import LONG_S, check_complete, cropzoom, finish, start_process, the_session, wait_for
 
+from realtime_cropzoom.cli import demo
 from realtime_cropzoom.cli.demo_run import truth_error
 from realtime_cropzoom.inference.model_paths import shipped_model
 
@@ -46,6 +47,21 @@ def test_the_demo_tracks_reports_and_draws(tmp_path: Path) -> None:
     assert float(said[2]) == pytest.approx(error["mean"], abs=0.01)
     if files.summary["counts"]["processed"] > 30:
         assert error["median"] < 10, "the shipped models do not find the animal they were trained on"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "shown", "words"),
+    [
+        (None, False, ("demo", "--view")),
+        (None, True, ("view", Path("a"))),
+        ("uvicorn", False, ("cameras",)),
+    ],
+)
+def test_the_next_command_is_one_that_runs_here(
+    lacking: str | None, shown: bool, words: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "lacks_view", lambda: lacking)
+    assert demo._afterwards(Path("a"), shown=shown) == words
 
 
 @needs_models

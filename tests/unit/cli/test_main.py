@@ -525,9 +525,7 @@ def test_demo_and_draw_need_no_plots(tmp_path: Path) -> None:
 def test_a_missing_basic_library_is_one_line(tmp_path: Path) -> None:
     done = finish(start_process("draw", "x.csv", code=WITHOUT.format("pandas"), cwd=tmp_path))
     assert done.returncode == 2
-    assert done.stderr == (
-        "cropzoom: pandas is not installed; run: pip install -e . (in a clone) or pip install realtime-cropzoom\n"
-    )
+    assert done.stderr == f"cropzoom: pandas is not installed; run: pip install -e . (in {ROOT})\n"
 
 
 def test_two_runtimes_are_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -348,7 +348,7 @@ def test_bad_input_is_one_line_and_changes_nothing(tmp_path: Path, name: str) ->
 def test_a_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sleap_io", None)
     (tmp_path / "a.slp").write_bytes(b"x")
-    with pytest.raises(ConfigError, match=r"sleap_io is not installed; run: pip install -e '\.\[labels\]'"):
+    with pytest.raises(ConfigError, match=r"sleap_io is not installed; run: pip install -e \"\.\[labels\]\""):
         import_labels(make_project(tmp_path / "p"), tmp_path / "a.slp")
 
 

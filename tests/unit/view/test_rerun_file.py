@@ -144,5 +144,5 @@ def test_flags_that_it_does_not_use_are_refused(recorded: Path, capsys: pytest.C
 
 def test_without_the_library_one_line_says_how_to_install_it(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(ConfigError, match=r"rrd: rerun is not installed; run: pip install -e '\.\[rerun\]'"):
+    with pytest.raises(ConfigError, match=r"rrd: rerun is not installed; run: pip install -e \"\.\[rerun\]\""):
         export_rerun(recorded)

@@ -225,7 +225,7 @@ def test_a_run_stops_at_once_while_its_camera_is_silent(tmp_path: Path) -> None:
 def test_without_pypylon_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypylon", None)
     for attempt in (opened, list_cameras):
-        with pytest.raises(SourceError, match=r"need pypylon: .*pip install -e '\.\[basler\]'"):
+        with pytest.raises(SourceError, match=r"need pypylon: .*pip install -e \"\.\[basler\]\""):
             attempt()
 
 

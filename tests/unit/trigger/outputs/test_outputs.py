@@ -119,7 +119,7 @@ def test_a_missing_library_is_an_error_with_the_command_to_install_it(
     monkeypatch: pytest.MonkeyPatch, library: str, mapping: Any, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e '\.\[outputs\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {package}: .*pip install -e \"\.\[outputs\]\""):
         Outputs({"x": parse_output("x", mapping)}, print)
 
 
