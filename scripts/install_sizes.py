@@ -1,73 +1,67 @@
-"""Measure what the package and its extras put on a disk, and how long pip takes.
+"""Say what the package and its extras put on a disk, by the files that pip noted in the environment that runs this.
 
-    python scripts/install_sizes.py dist/*.whl                     # the package with cpu, by library
-    python scripts/install_sizes.py dist/*.whl --extras view,nwb   # what each of these adds to it
+    python scripts/install_sizes.py cpu              # the package with cpu, by library
+    python scripts/install_sizes.py cpu view nwb     # and what each further extra adds to it
 
-Each extra goes into a copy of the environment that has the package with ``cpu``; ``gpu`` goes in place of ``cpu``.
-Sizes are of the installed files with compiled bytecode, in MB (1e6 bytes). Times depend on the network and on the cache
-of pip: the second run counts.
+Sizes are in MB (1e6 bytes), with compiled bytecode. Libraries that are not installed here are named.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from try_package import megabytes
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PACKAGE = "realtime-cropzoom"
 
 
-def environment(folder: Path, of: Path | None = None) -> Path:
-    """Return a new environment, empty or a copy of another."""
-    if of is not None:
-        shutil.copytree(of, folder, symlinks=True)
-    else:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    return folder
+def libraries(extras: Iterable[str]) -> dict[str, float | None]:
+    """Return the size (MB) of each library that the package brings with these extras; None if it is not installed."""
+    sizes: dict[str, float | None] = {}
+    waiting, seen = [(PACKAGE, frozenset(extras))], set[tuple[str, frozenset[str]]]()
+    while waiting:
+        name, wanted = wish = waiting.pop()
+        if wish in seen:
+            continue
+        seen.add(wish)
+        try:
+            library = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            sizes[name] = None
+            continue
+        sizes[name] = size_of(library)
+        needs = [Requirement(line) for line in library.requires or ()]
+        waiting += [(canonicalize_name(need.name), frozenset(need.extras)) for need in needs if applies(need, wanted)]
+    return sizes
 
 
-def install(environment: Path, *what: str) -> tuple[float, float]:
-    """Install into an environment, and return what that added (MB) and how long it took (s)."""
-    before, started = megabytes(environment), time.perf_counter()
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *what], check=True, stderr=subprocess.PIPE, text=True)
-    return megabytes(environment) - before, time.perf_counter() - started
+def applies(need: Requirement, extras: Iterable[str]) -> bool:
+    """Return whether a requirement counts on this system, with one of these extras or without any."""
+    return need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
-def libraries(environment: Path) -> Iterator[tuple[str, float]]:
-    """Yield name and size (MB) of each library of an environment."""
-    packages = next(path for path in environment.rglob("site-packages") if path.is_dir())
-    for library in importlib.metadata.distributions(path=[str(packages)]):
-        files = [Path(str(file.locate())) for file in library.files or ()]
-        yield library.name, sum(path.stat().st_size for path in files if path.is_file()) / 1e6
+def size_of(library: importlib.metadata.Distribution) -> float:
+    """Return the size of the files of a library (MB)."""
+    paths = [Path(str(file.locate())) for file in library.files or ()]
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
 
 
 def main() -> None:
-    """Print a row for each library, or for each extra."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("wheel", type=Path)
-    parser.add_argument("--extras", default="", help="extras to measure, with commas between them")
-    arguments = parser.parse_args()
-    wheel = str(arguments.wheel.resolve())
-    with tempfile.TemporaryDirectory() as place:
-        cpu = environment(Path(place, "cpu"))
-        added, seconds = install(cpu, f"{wheel}[cpu]")
-        print(f"cpu: {added:.0f} MB in {seconds:.0f} s", flush=True)
-        if not arguments.extras:
-            for name, size in sorted(libraries(cpu), key=lambda item: -item[1]):
-                print(f"{size:8.1f} MB  {name}")
-        for extra in filter(None, arguments.extras.split(",")):
-            folder = environment(Path(place, "extra"), None if extra == "gpu" else cpu)
-            added, seconds = install(folder, f"{wheel}[{extra}]")
-            print(f"{extra}: {added:.0f} MB in {seconds:.0f} s", flush=True)
-            shutil.rmtree(folder)
+    """Print a row for each library of the first extra, and one for each further extra."""
+    first, *further = sys.argv[1:] or ["cpu"]
+    base = libraries([first])
+    for name, size in sorted(base.items(), key=lambda item: -(item[1] or 0)):
+        print(f"{size:8.1f} MB  {name}" if size is not None else f"not installed here: {name}")
+    print(f"{sum(size or 0 for size in base.values()):8.1f} MB  in all, with {first}")
+    for extra in further:
+        new = {name: size for name, size in libraries([extra]).items() if name not in base}
+        lacking = [name for name, size in new.items() if size is None]
+        note = f" (not installed here: {', '.join(lacking)})" if lacking else ""
+        print(f"{sum(size or 0 for size in new.values()):8.1f} MB  more with {extra}{note}")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,17 @@ def test_a_file_that_is_no_package_is_not_tried(tmp_path: Path) -> None:
     assert "got a file of another name" in done.stderr
 
 
+def test_the_sizes_of_what_is_installed_are_printed_and_what_is_not_is_named() -> None:
+    done = run("install_sizes.py", "cpu", "plots", "no_such_extra")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" MB  ") for line in done.stdout.splitlines() if " MB  " in line]
+    sizes = {what: float(size) for size, what in rows}
+    assert sizes["numpy"] > 10
+    assert sizes["in all, with cpu"] > sizes["numpy"] + sizes["pandas"]
+    assert sizes["more with no_such_extra"] == 0
+    assert "more with plots" in done.stdout, "or what it lacks"
+
+
 def test_a_release_is_published_only_where_that_is_switched_on() -> None:
     publish = RELEASE["jobs"]["publish"]
     assert publish["if"] == "github.ref_type == 'tag' && vars.PUBLISH == 'true'"
