@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli.batch import say
 from realtime_cropzoom.cli.common import say_next
 from realtime_cropzoom.cli.values import a_path, some_text, whole
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, pluralize
 from realtime_cropzoom.runtime.signals import signals_held_back
 
@@ -193,16 +194,16 @@ def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
     said: dict[str, tuple[str, int]] = {}
     is_silent = False
     gone_since: dict[str, float] = {}
-    began_s = time.monotonic()
+    began_s = now_s()
     while True:
         tasks = read_status(folder, job)
-        now_s, open_tasks = time.monotonic(), 0
+        at_s, open_tasks = now_s(), 0
         for task in tasks:
             is_sure = job.kind == "local" or task.state in (*GOOD, "failed")
-            since_s = gone_since.setdefault(task.name, now_s)
+            since_s = gone_since.setdefault(task.name, at_s)
             if task.state in UNFINISHED:
                 gone_since.pop(task.name)
-            if task.state in UNFINISHED or not (is_sure or now_s - since_s > _GONE_FOR_S):
+            if task.state in UNFINISHED or not (is_sure or at_s - since_s > _GONE_FOR_S):
                 open_tasks += 1
             elif said.get(task.name) != (task.state, task.starts):
                 said[task.name] = task.state, task.starts
@@ -211,7 +212,7 @@ def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
             return tasks
         if is_silent != (is_silent := any(task.state == "unknown" for task in tasks)):
             say("SLURM does not answer; waiting for it" if is_silent else "SLURM answers again")
-        rarely_s = min(_SLURM_RARELY_S, max(_SLURM_EVERY_S, (now_s - began_s) / 20))
+        rarely_s = min(_SLURM_RARELY_S, max(_SLURM_EVERY_S, (at_s - began_s) / 20))
         time.sleep(_LOCAL_EVERY_S if job.kind == "local" else rarely_s)
 
 

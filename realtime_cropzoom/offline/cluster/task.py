@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.group import ENV_PREFIX
 from realtime_cropzoom.errors import EXIT_INCOMPLETE
 from realtime_cropzoom.files.atomic import partial_path
@@ -64,7 +64,7 @@ class _Start:
     def __init__(self, folder: JobFolder, job: ClusterJob, recording: str) -> None:
         self._folder, self._job, self._recording = folder, job, recording
         self._log = folder.log(recording)
-        self._began_s = time.monotonic()
+        self._began_s = now_s()
         before = folder.read_record(recording)
         self._is_first = before is None
         self._before = before or TaskRecord(
@@ -106,7 +106,7 @@ class _Start:
             self._note("failed", said)
 
     def _note(self, state: Any, reason: str = "") -> None:
-        seconds = self._before.seconds + time.monotonic() - self._began_s
+        seconds = self._before.seconds + now_s() - self._began_s
         starts, node = self._before.starts + 1, socket.gethostname()
         record = replace(self._before, state=state, starts=starts, node=node, seconds=seconds, reason=reason)
         self._folder.write_record(self._recording, record)
