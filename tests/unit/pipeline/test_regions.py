@@ -23,7 +23,9 @@ from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.model import Outputs
 from realtime_cropzoom.messaging.message import topic
 from realtime_cropzoom.pipeline.pipeline import Pipeline
+from realtime_cropzoom.pipeline.region_plan import measure_calls, plan_calls
 from realtime_cropzoom.pipeline.regions import InOneLook, make_region, make_regions
+from realtime_cropzoom.pipeline.startup import load_models
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Box, FrameMeta, Keypoints, UInt8
 
@@ -244,3 +246,19 @@ def test_of_all_animals_in_a_frame_each_region_takes_the_surest_of_its_own() -> 
     assert found((150, 50), (20, 20), (160, 60)) == [[20, 20], [150, 50]]
     assert found((90, 90), (150, 50)) == [None, [150, 50]], "beside the slope of the left one"
     assert found() == [None, None]
+
+
+@pytest.mark.parametrize(("took", "together"), [((10.0, 5.0), True), ((10.0, 9.5), False)])
+def test_crops_are_a_batch_only_where_that_was_measured_to_be_quicker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: tuple[float, float], together: bool
+) -> None:
+    settings = make_settings(tmp_path, regions={"left": LEFT, "right": RIGHT})
+    _, models = load_models(settings)
+    regions = make_regions(settings.regions, info())
+    assert min(measure_calls(models.pose, 2)) > 0
+    monkeypatch.setattr("realtime_cropzoom.pipeline.region_plan.measure_calls", lambda *_: took)
+    planned, notes = plan_calls(regions, settings, models)
+    assert planned is together
+    assert f"2 take 10.0 ms one by one, {took[1]:.1f} ms as a batch" in notes[-1]
+    assert plan_calls(regions, settings.model_copy(update={"pace": "fast"}), models)[0] is False
+    assert plan_calls((), settings, models) == (False, [])
