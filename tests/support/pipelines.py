@@ -109,17 +109,20 @@ def tiny_models(
     pose: str = "heatmap",
     detector: str = "heatmap",
     keypoints: Sequence[str] = ("middle", "right", "low"),
+    batches: bool = False,
 ) -> dict[str, str]:
     """Write a detector and a pose model that find the blob, of the kinds given, and return them as settings.
 
-    ``keypoints`` are the pose model's. With ``nan_on_white`` it gives not-a-number where a crop is white all over.
+    ``keypoints`` are the pose model's. With ``batches`` both take several images at once. With ``nan_on_white`` it gives not-a-number where a crop is white all over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: dict[str, str] = {}
     usual = ("middle", "right", "low")
     roles: tuple[tuple[Role, str, Sequence[str]], ...] = (("detector", detector, usual), ("pose", pose, keypoints))
     for role, kind, names in roles:
-        model = onnx_model(keypoints=names, kind=kind, manifest=tiny_manifest(role, names, kind=kind))
+        taken = ("N", 3, 64, 64) if batches else None
+        manifest = tiny_manifest(role, names, kind=kind)
+        model = onnx_model(keypoints=names, kind=kind, manifest=manifest, input_shape=taken)
         if nan_on_white and role == "pose":
             _spoil(model)
         paths[role] = str(folder / f"{role}.onnx")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.live_film import listen
-from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end
+from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end, tiny_models
 
 from realtime_cropzoom.config.regions import RegionShape
 from realtime_cropzoom.errors import ConfigError
@@ -252,7 +252,9 @@ def test_of_all_animals_in_a_frame_each_region_takes_the_surest_of_its_own() -> 
 def test_crops_are_a_batch_only_where_that_was_measured_to_be_quicker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: tuple[float, float], together: bool
 ) -> None:
-    settings = make_settings(tmp_path, regions={"left": LEFT, "right": RIGHT})
+    settings = make_settings(
+        tmp_path, regions={"left": LEFT, "right": RIGHT}, **tiny_models(tmp_path / "batches", batches=True)
+    )
     _, models = load_models(settings)
     regions = make_regions(settings.regions, info())
     assert min(measure_calls(models.pose, 2)) > 0

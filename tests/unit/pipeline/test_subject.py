@@ -62,7 +62,9 @@ class Listening:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return Model(Path(tiny_models(tmp_path_factory.mktemp("models"))["pose"]), "pose")
+    model = Model(Path(tiny_models(tmp_path_factory.mktemp("models"), batches=True)["pose"]), "pose")
+    assert model.session.batch is None, "it takes batches"
+    return model
 
 
 def run(model: Model, boxes: Sequence[Box | None], options: PoseOptions) -> tuple[PoseStage, Listening]:
