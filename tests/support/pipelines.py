@@ -113,7 +113,8 @@ def tiny_models(
 ) -> dict[str, str]:
     """Write a detector and a pose model that find the blob, of the kinds given, and return them as settings.
 
-    ``keypoints`` are the pose model's. With ``batches`` both take several images at once. With ``nan_on_white`` it gives not-a-number where a crop is white all over.
+    ``keypoints`` are the pose model's. With ``batches`` both take several images at once. With ``nan_on_white`` the
+    pose model gives not-a-number where a crop is white all over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: dict[str, str] = {}
