@@ -176,7 +176,10 @@ class Listener:
 
     def line(self, subscriber: SubscriberBase) -> str:
         """Return the display without its keypoints, as one line for a log file."""
-        return "  ".join(line.strip() for line in self.lines(subscriber, _ANY_WIDTH)[:2])
+        head, *more = self.lines(subscriber, _ANY_WIDTH)
+        if len(self._regions) > 1 and more:
+            return "  ".join([head, *(f"{region} {pose.state}" for region, pose in self._regions.items())])
+        return "  ".join(line.strip() for line in (head, *more[:1]))
 
     def _silence(self, last: FrameMessage) -> str:
         """Return the line for a run that sends nothing any more, such as one that was killed."""

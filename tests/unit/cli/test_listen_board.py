@@ -11,7 +11,7 @@ from msgspec import structs
 from support.publisher import pose
 
 from realtime_cropzoom.cli import listen_board
-from realtime_cropzoom.cli.listen_board import listen
+from realtime_cropzoom.cli.listen_board import Listener, listen
 from realtime_cropzoom.client.message_tracker import SILENT
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.messaging.message import EventMessage, Message
@@ -71,3 +71,36 @@ def test_after_a_kill_one_line_says_that_nothing_comes_and_what_happens_next(mon
     )
     assert "age" not in silence
     assert last.startswith("1 poses received")
+
+
+class RunWithRegions(KilledRun):
+    """Subscriber of a run with two boxes, one of them empty."""
+
+    def __init__(self, *_: object, **__: Any) -> None:
+        super().__init__()
+        there, empty = structs.replace(pose(7), region="box1"), structs.replace(pose(7), region="box2")
+        self._messages = [there, structs.replace(empty, state="searching", keypoints={"snout": (None, None, None)})]
+
+    @property
+    def stream(self) -> str:
+        """The state."""
+        return "live"
+
+
+def test_each_region_is_shown_with_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen_board, "Subscriber", RunWithRegions)
+    monkeypatch.setattr(listen_board, "_LINE_NS", 0)
+    out = io.StringIO()
+    listen("tcp://127.0.0.1:5660", camera=None, follow=False, as_json=False, out=out)
+    first, second = out.getvalue().splitlines()[:2]
+    assert first.startswith("cam0/box1  frame 7  tracking")
+    assert "cam0  frame 7  tracking 1 of 2" in second
+    assert "box1 tracking  box2 searching" in second
+
+    listener = Listener("tcp://127.0.0.1:5660")
+    with RunWithRegions() as subscriber:
+        for message in subscriber._messages:
+            listener.handle(message, subscriber)
+        shown = listener.lines(subscriber, 100)
+    assert [line.split()[:2] for line in shown[1:]] == [["box1", "tracking"], ["box2", "searching"]]
+    assert "x     1.0  y     2.0" in shown[1]

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from support.live_film import listen
 from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end, tiny_models
 
+from realtime_cropzoom import load_session
+from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.config.regions import RegionShape
-from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.decoders.instances import Instance
 from realtime_cropzoom.inference.geometries.view import View
@@ -25,7 +27,9 @@ from realtime_cropzoom.messaging.message import topic
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.region_plan import measure_calls, plan_calls
 from realtime_cropzoom.pipeline.regions import InOneLook, make_region, make_regions
+from realtime_cropzoom.pipeline.report import progress_line, report
 from realtime_cropzoom.pipeline.startup import load_models
+from realtime_cropzoom.sessions.files import Session, region_files
 from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
 from realtime_cropzoom.types import Box, FrameMeta, Keypoints, UInt8
 
@@ -100,6 +104,23 @@ def test_each_region_has_files_of_its_own_and_the_run_says_which(tmp_path: Path)
     assert any("one by one" in note for note in run_.notes)
     assert run_.hello().regions["right"] == [(W, 0), (2 * W, 0), (2 * W, H), (W, H)]
     assert run_.progress().regions == {"left": "tracking", "right": "searching"}
+
+
+def test_a_session_is_that_of_one_region(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = run(tmp_path, Rack(*films()), regions={"left": LEFT, "right": RIGHT}, record="ffv1")
+    assert made.folder is not None
+    assert [path.name for path in region_files(made.folder)] == ["rack_left.csv", "rack_right.csv"]
+    session = Session.open(made.folder / "rack_right.csv")
+    assert (session.region, session.outline[1]) == ("right", (2 * W, 0))
+    assert session.events == made.folder / "rack_events.csv"
+    assert [path.name for path in session.recordings] == ["rack_recording.csv"]
+    with pytest.raises(DataError, match=r"holds 2 regions: rack_left, rack_right. Give the file"):
+        Session.open(made.folder)
+    assert set(load_session(made.folder / "rack_left.csv")["recording"]) == {"rack.mkv"}
+    assert main(["draw", str(made.folder), "--frames", "2"]) == 0
+    assert capsys.readouterr().out.strip() == str(made.folder / "frames.png")
+    assert "by region: left 100 %, right 100 %" in report(made.summary)
+    assert "tracking 2 of 2" in progress_line(made.progress(), None)
 
 
 def test_an_empty_region_never_shows_the_animal_at_its_wall(tmp_path: Path) -> None:
