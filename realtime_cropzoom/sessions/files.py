@@ -10,7 +10,7 @@ import glob
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,9 +75,8 @@ class Session:
         session = cls(poses, boxes, timing, tuple(recording_tables(poses)), events)
         if events is not None or session.region is None:
             return session
-        run = poses.with_name(f"{poses.stem.removesuffix(f'_{session.region}')}.csv")  # what all regions share
-        events = run.with_name(f"{run.stem}_events.csv")
-        return cls(poses, boxes, timing, tuple(recording_tables(run)), events if events.is_file() else None)
+        shared = poses.with_name(f"{poses.stem.removesuffix(f'_{session.region}')}_events.csv")
+        return replace(session, events=shared if shared.is_file() else None)
 
     @property
     def folder(self) -> Path:

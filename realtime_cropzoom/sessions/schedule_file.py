@@ -35,10 +35,9 @@ def read_schedule(path: Path, source: str | None) -> FileSchedule:
     if source is None or "://" in source:
         return schedule
     video, boxes = user_path(source), user_path(path).resolve()
-    stem = session_stem(video)
-    of_run = boxes == video.with_name(f"{stem or video.stem}_bbox.csv").resolve()
-    of_region = stem is None and boxes.parent == video.parent.resolve()  # there are several in the folder
-    if not of_run and not of_region:
+    stem = session_stem(video) or video.stem
+    of_region = boxes.parent == video.parent.resolve() and boxes.name.startswith(f"{stem}_")
+    if boxes != video.with_name(f"{stem}_bbox.csv").resolve() and not of_region:
         return schedule
     recorded = read_recorded_frames(video)
     return schedule if recorded is None else schedule.of_frames(recorded.frames, recorded.rows)

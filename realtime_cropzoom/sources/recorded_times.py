@@ -13,7 +13,7 @@ from pathlib import Path
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.files.csv_text import Records
 from realtime_cropzoom.files.paths import is_file
-from realtime_cropzoom.sources.recording_table import read_captured_frames, session_stem
+from realtime_cropzoom.sources.recording_table import read_captured_frames, timing_path
 
 _TOLERANCE_NS = 1_000_000
 """Maximum rounding error (ns) of a container: the tick of Matroska."""
@@ -49,7 +49,7 @@ def recorded_times(video: Path, frames: int) -> RecordedTimes:
         The times since the first frame of the video; empty unless there is one for each declared frame, and they
         increase.
     """
-    path = video.with_name(f"{session_stem(video) or video.stem}_timing.csv")
+    path = timing_path(video)
     nothing = RecordedTimes(array("q"))
     if not is_file(path):
         return nothing

@@ -9,6 +9,8 @@ depend on. The table skips their numbers, and a player leaves these frames out.
 from __future__ import annotations
 
 import contextlib
+import glob
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ VIDEO_SUFFIXES = (".mp4", ".mkv")
 """Suffixes of recordings."""
 CROPS = "_crops"
 """End of the name of a recording of crops, which is none of frames."""
-_TABLE, _TIMING = "_recording.csv", "_timing.csv"
+_TABLE, _TIMING, _EVENTS = "_recording.csv", "_timing.csv", "_events.csv"
 
 
 def recording_table_path(video: Path) -> Path:
@@ -91,8 +93,29 @@ def session_stem(video: Path) -> str | None:
     stems = {path.name.removesuffix(_TIMING) for path in video.parent.glob(f"*{_TIMING}")}
     if video.stem in stems:
         return video.stem
-    (stem,) = stems if len(stems) == 1 else (None,)
+    (stem,) = stems if len(stems) == 1 else (_stem_of_regions(video.parent, stems),)
     return None if stem is None or video.stem == stem + CROPS else stem
+
+
+def _stem_of_regions(folder: Path, stems: Collection[str]) -> str | None:
+    """Return how the names begin that the files of all regions of one run share; None if they are not of one run.
+
+    Args:
+        folder: The folder of the files.
+        stems: How the names of the files of each region begin.
+    """
+    runs = [path.name.removesuffix(_EVENTS) for path in folder.glob(f"*{_EVENTS}")]
+    return next((run for run in runs if stems and all(stem.startswith(f"{run}_") for stem in stems)), None)
+
+
+def timing_path(video: Path) -> Path:
+    """Return where the times of the captured frames are, of the run that has recorded a video; there may be none.
+
+    Each region of a run has the times of all frames: they are the same.
+    """
+    stem = session_stem(video) or video.stem
+    own = video.with_name(f"{stem}{_TIMING}")
+    return own if own.is_file() else min(video.parent.glob(f"{glob.escape(stem)}_*{_TIMING}"), default=own)
 
 
 def recording_tables(poses: Path) -> list[Path]:
@@ -104,7 +127,8 @@ def recording_tables(poses: Path) -> list[Path]:
     own, timing = recording_table_path(poses), poses.with_name(f"{poses.stem}{_TIMING}")
     begins = {own: 0} if own.is_file() else {}
     timings = list(poses.parent.glob(f"*{_TIMING}"))
-    if timings == [timing] or not timing.is_file():  # without one of its own it is of a run with regions
+    stems = [path.name.removesuffix(_TIMING) for path in timings]
+    if timings == [timing] or _stem_of_regions(poses.parent, stems) is not None:
         crops = poses.with_name(f"{poses.stem}{CROPS}{_TABLE}")
         for table in poses.parent.glob(f"*{_TABLE}"):
             with contextlib.suppress(DataError):  # another program's table
@@ -138,4 +162,6 @@ def is_recording_of(video: str | Path, poses: Path) -> bool:
     table = recording_table_path(Path(video))
     if not table.is_file() or table.parent.resolve() != poses.parent.resolve():
         return False
-    return poses.stem in (Path(video).stem, session_stem(Path(video)))
+    stem = session_stem(Path(video))
+    of_region = stem is not None and poses.stem.startswith(f"{stem}_")
+    return poses.stem in (Path(video).stem, stem) or (of_region and poses.with_name(f"{poses.stem}{_TIMING}").is_file())

@@ -285,3 +285,18 @@ def test_crops_are_a_batch_only_where_that_was_measured_to_be_quicker(
     assert f"2 take 10.0 ms one by one, {took[1]:.1f} ms as a batch" in notes[-1]
     assert plan_calls(regions, settings.model_copy(update={"pace": "fast"}), models)[0] is False
     assert plan_calls((), settings, models) == (False, [])
+
+
+def test_the_recording_of_a_run_with_regions_is_repeated_exactly(tmp_path: Path) -> None:
+    """Its frames have the times of the run, which each region has in its table."""
+    made = run(
+        tmp_path / "made", Rack(*films()), regions={"left": LEFT, "right": RIGHT}, record="ffv1", filter="kalman"
+    )
+    folder = made.folder
+    assert folder is not None
+    regions = {"regions": f"{folder}/config.yaml", "schedule": str(folder), "pace": "fast"}
+    again = run_to_end(make_settings(tmp_path / "again", source=f"{folder}/rack.mkv", **regions))
+    for name in ("rack_left", "rack_right"):
+        np.testing.assert_array_equal(poses(again, name), poses(made, name))
+        times = [pd.read_csv(r.folder / f"{name}_timing.csv")["pts_ns"].tolist() for r in (made, again) if r.folder]
+        assert times[0] == times[1]
