@@ -28,7 +28,7 @@ ZONES, RUN, DRAW = (
     re.findall(rf"^    cropzoom ({command} .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[0]
     for command in ("zones", "run", "draw")
 )
-FRAMES, NEAR_PX = 15, 6.0
+FRAMES, NEAR_PX = 10, 6.0
 
 
 @pytest.fixture(scope="module")
