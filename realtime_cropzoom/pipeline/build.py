@@ -25,7 +25,7 @@ from realtime_cropzoom.pipeline.startup_messages import listener_notes
 from realtime_cropzoom.pipeline.status import RunDescription, StartingReporter
 from realtime_cropzoom.pipeline.subject import Subject
 from realtime_cropzoom.pipeline.watchdog import Watchdog
-from realtime_cropzoom.runtime.queues import QueueSink
+from realtime_cropzoom.runtime.queues import SCRIPT_LIMIT, QueueSink
 from realtime_cropzoom.runtime.ring import NewestReader, OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.sessions.folder import CALIBRATION
@@ -78,8 +78,9 @@ class StageBuilder:
             undo.callback(events.close)
             write = self._folder.in_time(lambda: self._open_files(folder, events))
             undo.callback(write.close)
-            script = QueueSink(control, lockstep=plan.lockstep) if tracked else None
             subjects = plan.subjects()
+            limit = SCRIPT_LIMIT * len(subjects)
+            script = QueueSink(control, lockstep=plan.lockstep, limit=limit) if tracked else None
             sinks = [sink for sink in (write, script, *recordings.all) if sink is not None]
             pose = self._pose_stage(ring, subjects, publish, sinks, recordings.all)
             recordings.attach(pose, capture.reader, events)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from realtime_cropzoom.runtime.records import Record
 from realtime_cropzoom.runtime.worker import POLL_S, RunControl, Stage
 
+SCRIPT_LIMIT = 64
+"""Number of records of each tracked animal that wait for the user's script."""
 _ENDS_WITHIN_S = 1.0
 """Maximum wait (s) for further records after the stop. A pose stage that is silent for longer hangs."""
 
@@ -77,7 +79,7 @@ class QueueSink(Sink):
     pipeline waits for the script.
     """
 
-    def __init__(self, control: RunControl, *, lockstep: bool, limit: int = 64) -> None:
+    def __init__(self, control: RunControl, *, lockstep: bool, limit: int = SCRIPT_LIMIT) -> None:
         super().__init__("track", control, limit=limit, wait_when_full=lockstep)
 
     def is_alive(self) -> bool:
