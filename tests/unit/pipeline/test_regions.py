@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,7 +121,7 @@ def test_a_session_is_that_of_one_region(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["draw", str(made.folder), "--frames", "2"]) == 0
     assert capsys.readouterr().out.strip() == str(made.folder / "frames.png")
     assert "by region: left 100 %, right 100 %" in report(made.summary)
-    assert "tracking 2 of 2" in progress_line(made.progress(), None)
+    assert "tracking 2 of 2" in progress_line(msgspec.structs.replace(made.progress(), stream="live"), None)
 
 
 def test_an_empty_region_never_shows_the_animal_at_its_wall(tmp_path: Path) -> None:
