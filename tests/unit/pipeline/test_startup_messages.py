@@ -85,13 +85,13 @@ def test_heatmap_models_need_no_message(tmp_path: Path) -> None:
 def test_a_pose_model_of_boxes_that_sees_whole_frames_is_reported(
     described: dict[str, Any], says: str, make_model: Callable[..., Path]
 ) -> None:
-    notes = box_notes(Model(make_model(described=described), "pose"), None, WholeFrameSchedule(640, 480))
+    notes = box_notes(Model(make_model(described=described), "pose"), None, WholeFrameSchedule(Box(0, 0, 640, 480)))
     assert len(notes) == bool(says)
     assert all(says in note and "keypoints will be off. Give a detector" in note for note in notes)
 
 
 def test_a_size_of_boxes_that_no_frame_has_is_reported(make_model: Callable[..., Path]) -> None:
     model = Model(make_model(described={"whole_frame": True}), "pose")
-    assert box_notes(model, None, WholeFrameSchedule(640, 480), sized=True) == [
+    assert box_notes(model, None, WholeFrameSchedule(Box(0, 0, 640, 480)), sized=True) == [
         "--crop-size and --crop-ratio do not count: there is no detector, and the pose model sees whole frames"
     ]
