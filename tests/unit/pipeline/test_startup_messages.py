@@ -18,6 +18,7 @@ from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model
 from realtime_cropzoom.inference.schedule import WholeFrameSchedule
 from realtime_cropzoom.pipeline.startup_messages import box_notes, model_notes
+from realtime_cropzoom.types import Box
 
 CONTEXT = "heatmap_mhcrnn"
 
