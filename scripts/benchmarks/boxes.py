@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from benchmarks.material import CROP_SIZE, SHIPPED, Bench, MemorySource
-from benchmarks.results import Row
-from benchmarks.runs import Listener, receive_ours
-from realtime_cropzoom.pipeline.pipeline import Pipeline
+from benchmarks.material import CROP_SIZE, SHIPPED, Bench
+from benchmarks.results import Row, percentiles
+from realtime_cropzoom.bench.live import run_from_memory
 from realtime_cropzoom.sources.arena.boxes import ArenaBoxes
 from realtime_cropzoom.sources.arena.source import ArenaSettings
 from realtime_cropzoom.types import UInt8
@@ -32,28 +29,18 @@ def run(bench: Bench) -> Iterator[Row]:
 
 
 def _row(bench: Bench, images: list[UInt8], regions: dict[str, Any], more: dict[str, str]) -> Row:
-    count = bench.count(round(_SECONDS * _FPS))
-    with Listener(receive_ours) as listener:
-        source = MemorySource(images, _FPS, count, before=listener.wait_ready)
-        chosen = {"publish": "tcp://127.0.0.1:*", "publish_latest": "none", "crop_size": CROP_SIZE // 2, **more}
-        pipeline = Pipeline(bench.settings(SHIPPED, regions=regions, **chosen), source=lambda: source)
-        pipeline.start()
-        listener.connect(pipeline.endpoints[0])
-        summary = pipeline.join()
-        received = listener.result()
-    ms = received.latency_ms[received.frame >= min(count // 4, round(_FPS / 2))]
-    p50, p99 = (float(np.percentile(ms, q)) if len(ms) else np.nan for q in (50, 99))
-    lost = summary["counts"]["skipped"] + summary["counts"]["failed"] + received.missed
-    detections = summary["detector"]["detections"] / summary["seconds"] / len(regions)
-    found = summary["animal"]["found"] or 0.0
+    settings = bench.settings(SHIPPED, regions=regions, crop_size=CROP_SIZE // 2, **more)
+    live = run_from_memory(settings, images, _FPS, bench.count(round(_SECONDS * _FPS)))
+    ms, found = percentiles(live.latency_ms), live.summary["animal"]["found"] or 0.0
+    detections = live.detections_per_s / len(regions)
     way = "".join(f", box_from {value}" for value in more.values())
-    numbers = {"boxes": len(regions), "p50_ms": p50, "p99_ms": p99, "lost": lost, "found": found, **more}
-    value = f"{p50:.1f} ms, p99 {p99:.1f} ms, {lost} frames lost, {detections:.0f} detections a second and box, "
+    numbers = {"boxes": len(regions), "ms": ms, "lost": live.lost, "found": found, "detections": detections, **more}
+    value = f"p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms, {live.lost} frames lost"
     return Row(
         f"{len(regions)} boxes{way}",
-        f"{value}found in {100 * found:.1f} %",
+        f"{value}, {detections:.0f} detections a second and box, found in {100 * found:.1f} %",
         "no frame lost",
-        lost == 0,
-        f"{len(ms)} poses",
+        live.lost == 0,
+        f"{live.poses} poses",
         numbers,
     )
