@@ -139,6 +139,8 @@ class Checkpoint:
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint to a model directory. Raises SinkError if it cannot be written."""
     content = {
+        "widths": checkpoint.network.widths,
+        "stem": checkpoint.network.stem_width,
         "weights": checkpoint.network.state_dict(),
         "manifest": checkpoint.manifest.to_json(),
     }
@@ -152,7 +154,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     try:
         content: dict[str, Any] = torch.load(directory / FILE, map_location="cpu", weights_only=True)
         manifest = read_manifest(content["manifest"], directory / FILE)
-        network = CropzoomSmall(len(manifest.keypoint_names)).eval()
+        network = CropzoomSmall(len(manifest.keypoint_names), content["widths"], content["stem"]).eval()
         network.load_state_dict(content["weights"])
     except Exception as error:  # the errors of pickle, zipfile and torch have no common base
         reason = " ".join(str(error).split())[:200]

@@ -77,6 +77,7 @@ class CropzoomSmall(nn.Module):
             stem: Number of channels at stride 2.
         """
         super().__init__()
+        self.widths, self.stem_width = tuple(widths), stem
         self.stem = nn.Sequential(ConvNorm(3, stem, stride=2), ConvNorm(stem, widths[0], stride=2))
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Sequential(ConvNorm(a, b, stride=2), Residual(b)) for a, b in steps)

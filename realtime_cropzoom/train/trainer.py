@@ -38,6 +38,7 @@ class Trainer:
         frames: Sequence[LabelledFrame],
         held_out: Sequence[LabelledFrame],
         device: Device = CPU,
+        network: CropzoomSmall | None = None,
     ) -> None:
         """Prepare the training.
 
@@ -46,6 +47,7 @@ class Trainer:
             frames: The training frames.
             held_out: Frames on which the error is measured. They are not trained on.
             device: What computes.
+            network: The network to train; None for a new one.
         """
         cv2.setNumThreads(1)  # the pictures are small: OpenCV's threads would wait for each other
         ours, training, names = config.cropzoom, config.training, config.data.keypoint_names
@@ -74,7 +76,7 @@ class Trainer:
         self._device = device
         self._held_out = _HeldOut(held_out, config, device) if held_out else None
 
-        self._network = CropzoomSmall(len(names)).to(device.name)
+        self._network = (network or CropzoomSmall(len(names))).to(device.name)
         self.average = copy.deepcopy(self._network).eval()
         self._step = 0
         self._rate = training.optimizer_params.learning_rate

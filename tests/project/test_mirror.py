@@ -78,7 +78,7 @@ TOGETHER = {
     "unit/train/test_project_training.py": "cli/train_progress train/project_config train/project_worker",
     "unit/train/test_train.py": "train/augmentation train/config train/dataset train/evaluate train/export "
     "train/arena_looks train/empty train/litpose_only train/loop train/network "
-    "train/occlusion train/photometric train/presence train/result train/trainer",
+    "train/occlusion train/photometric train/result train/trainer",
     "unit/trigger/engine/test_conditions.py": "trigger/engine/compiler trigger/engine/factory "
     "trigger/engine/pose_sample trigger/engine/quantities trigger/engine/trajectory",
     "unit/trigger/engine/test_engine.py": "trigger/engine/events trigger/process/message_events",

@@ -1,0 +1,1 @@
+"""Training and measurement of the models that ship, for ``train_shipped_models.py``."""
