@@ -21,7 +21,14 @@ from realtime_cropzoom.cli.main import main
 from realtime_cropzoom.cli.parser import GROUPS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.manifest import SimCC, read_manifest
-from realtime_cropzoom.messaging.message import EventMessage, PoseMessage, PreviewHeader, decode, json_schema
+from realtime_cropzoom.messaging.message import (
+    AnimalsMessage,
+    EventMessage,
+    PoseMessage,
+    PreviewHeader,
+    decode,
+    json_schema,
+)
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -105,7 +112,8 @@ def test_schema_file_is_the_schema_of_the_messages() -> None:
 
 
 def test_example_messages_are_valid() -> None:
-    pose, event, header = code_blocks(find_page("messages.md"), "json")
+    pose, animals, event, header = code_blocks(find_page("messages.md"), "json")
+    assert isinstance(decode(animals.encode()), AnimalsMessage)
     message = decode(pose.encode())
     assert isinstance(message, PoseMessage)
     counts = message.counts
