@@ -27,7 +27,7 @@ MAX_JUMP_SHARE = 0.05
 """Maximum share of poses with a jump. Above it, the models track another object, or two objects in turn."""
 MAX_LENGTH_SPREAD = 1.0
 """Maximum range of the middle 80 % of body lengths, relative to their median."""
-SHIPPED_KNOW = "one dark mouse on a light floor, seen from above"
+SHIPPED_KNOW = "one mouse seen from above, darker or brighter than the floor"
 SHIPPED_ARE_FOR = f"The shipped models are for {SHIPPED_KNOW}."
 OTHER_ANIMALS = "these models were trained on others"
 FIRST_COMMANDS = "cropzoom init NAME --keypoints …, then cropzoom frames NAME VIDEO"

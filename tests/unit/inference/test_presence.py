@@ -122,8 +122,7 @@ def openfield(**which: Any) -> Iterator[UInt8]:
         pytest.param(lambda: noise(1), id="noise"),
         pytest.param(lambda: noise(8), id="coarse noise"),
         pytest.param(empty_arena, id="empty arena"),
-        pytest.param(lambda: inverted(arena()), id="white mouse on a dark floor"),
-        pytest.param(lambda: inverted(openfield(every=20, count=60)), id="inverted recording"),
+        pytest.param(lambda: inverted(empty_arena()), id="inverted empty arena"),
     ],
 )
 def test_a_picture_without_an_animal_is_never_tracking(tmp_path: Path, pictures: Pictures) -> None:
@@ -141,6 +140,29 @@ def test_a_picture_without_an_animal_is_never_tracking(tmp_path: Path, pictures:
 )
 def test_the_animal_of_the_models_is_tracking_in_every_frame(tmp_path: Path, pictures: Pictures) -> None:
     assert set(states_of(tmp_path, pictures())) == {"tracking"}
+
+
+def arena_of(**look: Any) -> Iterator[UInt8]:
+    for seed in range(4):
+        shown = Arena(ArenaSettings(seed=seed, **look))
+        yield from (shown.render(index) for index in range(10))
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        pytest.param(lambda: inverted(arena()), id="inverted arena"),
+        pytest.param(lambda: arena_of(coat=225, floor=40), id="white mouse on a dark floor"),
+        pytest.param(lambda: arena_of(scale=0.5), id="half the size"),
+        pytest.param(lambda: arena_of(scale=2.0), id="twice the size"),
+        pytest.param(lambda: inverted(openfield(every=20, count=60)), id="inverted recording"),
+    ],
+)
+def test_animals_of_other_sizes_and_contrast_are_tracking_in_nearly_every_frame(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    states = states_of(tmp_path, pictures())
+    assert states.count("tracking") >= 0.95 * len(states)
 
 
 BOX = Box(0, 0, 100, 100)
@@ -248,7 +270,7 @@ def test_the_shipped_models_say_what_an_animal_looks_like() -> None:
     roles: tuple[Role, ...] = get_args(Role)
     for role in roles:
         presence = Model(shipped_model(role), role).presence
-        assert 0.7 < presence.min_sharpness < 0.85
+        assert 0.6 < presence.min_sharpness < 0.85
     assert len(presence.distances) == 6
 
 

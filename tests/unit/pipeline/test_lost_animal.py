@@ -60,8 +60,8 @@ def test_nothing_is_said_while_no_frame_comes() -> None:
 
 def test_the_line_says_what_the_models_know_and_what_the_picture_is_like() -> None:
     assert WORDS.line(20) == (
-        "the animal has not been found for 10 s: the shipped models know one dark mouse on a light floor, seen from "
-        "above; this video is dark (gray 20 of 255). Run 'cropzoom doctor video.mp4' to see why"
+        "the animal has not been found for 10 s: the shipped models know one mouse seen from above, darker or "
+        "brighter than the floor; this video is dark (gray 20 of 255). Run 'cropzoom doctor video.mp4' to see why"
     )
     trained = Trained((640, 480), (90, 115, 140), (-0.5, -0.4, -0.3), (0.5, 0.6, 0.7), "a white rat on a dark floor")
     line = LostWords("camera:0", shipped=False, trained=trained, live=True).line(None)
