@@ -54,7 +54,7 @@ def memory_gib() -> float | None:
 def system_name() -> str:
     """Return the operating system with its version, and the kind of processor: ``Debian GNU/Linux 12, x86_64``."""
     named = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read(_OS_RELEASE), re.MULTILINE)
-    name = named[1] if named is not None else f"{platform.system()} {platform.release()}"
+    name = named[1] if named is not None else " ".join(platform.uname()[0:3:2])
     return f"{re.sub(r' [(].*?[)]', '', name)}, {platform.machine()}"
 
 

@@ -157,7 +157,7 @@ def side(**settings: object) -> dict[str, Any]:
         pytest.param(side(crop_size=0), {}, "camera side: crop_size: got 0", id="a value that makes no sense"),
         pytest.param(side(out="x"), {}, "camera side: out .* above cameras", id="a folder of its own"),
         pytest.param(side(camera="x"), {}, "camera side: camera .* before its settings", id="two names"),
-        pytest.param({"cameras": {"a/b": {"source": "a"}}}, {}, "camera a/b: camera: got 'a/b'", id="a path"),
+        pytest.param({"cameras": {"a/b": {"source": "a"}}}, {}, "camera a/b: it has '/', which no name", id="a path"),
         pytest.param({"cameras": {"..": {"source": "a"}}}, {}, "begins with a letter", id="the folder above"),
         pytest.param({"cameras": {"summary.json": {"source": "a"}}}, {}, "expected a name", id="a file of the session"),
         pytest.param({"cameras": {1: {"source": "a"}}}, {}, "put a number in quotes", id="a number"),

@@ -43,7 +43,7 @@ def check_can_submit(kind: str, inputs: Inputs) -> None:
         raise ConfigError("--cluster works on Linux and macOS only. Leave it out, or give the command there")
     nodes = slurm.node_names() if kind == "slurm" else set()
     if find_spec("submitit") is None:
-        raise ConfigError(f"--cluster needs {install_advice('submitit')}")
+        raise ConfigError(f"--cluster: {install_advice('submitit')}")
     if nodes - {socket.gethostname(), socket.gethostname().partition(".")[0]}:
         _check_seen(_needed(inputs))
     if "%" in str(inputs.out.absolute()):

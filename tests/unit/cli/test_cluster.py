@@ -241,4 +241,5 @@ def test_what_is_missing_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     told = refused(*desk.command("--cluster", "slurm", "--time", "2h"))
     assert "this machine has no sbatch, which SLURM brings. Give the command on a login node" in told
     monkeypatch.setattr("realtime_cropzoom.offline.cluster.submit.find_spec", lambda name: None)
-    assert "realtime-cropzoom[cluster]" in refused(*desk.command())
+    assert "--cluster: submitit is not installed; run: pip install" in refused(*desk.command())
+    assert '[cluster]"' in refused(*desk.command())

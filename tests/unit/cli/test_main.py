@@ -501,7 +501,7 @@ def test_a_missing_extra_is_one_line(library: str, extra: str, arguments: list[s
     done = finish(start_process(*arguments, code=WITHOUT.format(library), cwd=tmp_path))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"{extra}]'" in line
+    assert f'{extra}]"' in line
     assert line.startswith("cropzoom: ")
     assert not list(tmp_path.iterdir())
 

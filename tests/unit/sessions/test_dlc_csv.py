@@ -297,7 +297,7 @@ def test_a_configuration_may_give_the_keypoints_of_a_shipped_model_other_names(
     boxes = work.folder / "clip_bbox.csv"
     boxes.write_text(",x,y,h,w\n0,0,0,96,96\n1,0,0,96,96\n")
     config = yaml.safe_load((model / "config.yaml").read_text())
-    config["data"]["image_resize_dims"] = {"height": 192, "width": 192}
+    config["data"]["image_resize_dims"] = {"height": 160, "width": 160}
     (model / "config.yaml").write_text(yaml.safe_dump(config))
     flags = ("--schedule", boxes, "--out", work.folder / "out", "--skip-viz")
     done = work.run("pipeline", work.video(frames=2), "--pose", model, *flags)

@@ -167,7 +167,7 @@ def test_a_slow_recorder_does_not_delay_the_tracking(
     assert table.set_index("recorded")["frame"].drop(pd.NA).tolist() == frames
     drawn: list[tuple[int, int]] = []
 
-    def draw(image: UInt8, _: object, index: int) -> UInt8:
+    def draw(image: UInt8, _: object, index: int, beside: object) -> UInt8:
         drawn.append((film.footage.index_of(image), index))
         return image
 
