@@ -30,7 +30,7 @@ from realtime_cropzoom.errors import FLAG
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.pipeline.pipeline import Pipeline
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo
 from realtime_cropzoom.types import Box, Float32, UInt8
 from support.films import Footage
 from support.models import onnx_model, tiny_manifest
@@ -186,7 +186,7 @@ def make_settings(folder: Path, **chosen: Any) -> Settings:
     )
 
 
-def run_to_end(settings: Settings, source: Film | None = None) -> Pipeline:
+def run_to_end(settings: Settings, source: Source | None = None) -> Pipeline:
     """Run a pipeline to its end and return it, joined."""
     pipeline = Pipeline(settings, None if source is None else lambda: source)
     pipeline.start()

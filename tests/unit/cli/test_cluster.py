@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -68,7 +69,7 @@ def desk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Desk]:
         number = json.loads(file.read_text())["number"]
         if number and not has_ended(int(number)):
             os.kill(int(number), signal.SIGTERM)
-            wait_for(lambda number=number: has_ended(int(number)), "the end of the queue")
+            wait_for(partial(has_ended, int(number)), "the end of the queue")
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,9 @@ def test_each_region_is_shown_with_its_state(monkeypatch: pytest.MonkeyPatch) ->
     assert "box1 tracking  box2 searching" in second
 
     listener = Listener("tcp://127.0.0.1:5660")
-    with RunWithRegions() as subscriber:
-        for message in subscriber._messages:
+    run = RunWithRegions()
+    with run as subscriber:
+        for message in run._messages:
             listener.handle(message, subscriber)
         shown = listener.lines(subscriber, 100)
     assert [line.split()[:2] for line in shown[1:]] == [["box1", "tracking"], ["box2", "searching"]]

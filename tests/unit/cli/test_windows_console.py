@@ -52,10 +52,10 @@ def test_two_pipes_are_two_files_on_windows(monkeypatch: pytest.MonkeyPatch) -> 
     (read, one), (also_read, other) = os.pipe(), os.pipe()
     monkeypatch.setattr(sys, "platform", "win32")
     real = os.fstat
-    monkeypatch.setattr(terminal.os, "fstat", lambda fd: os.stat_result((0, 0, *real(fd)[2:])))
+    monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((0, 0, *real(fd)[2:])))
     try:
         assert not terminal._is_same_file(one, other)
-        monkeypatch.setattr(terminal.os, "isatty", lambda fd: True)
+        monkeypatch.setattr(os, "isatty", lambda fd: True)
         assert terminal._is_same_file(one, other), "a process has one console"
     finally:
         for descriptor in (read, one, also_read, other):

@@ -23,7 +23,7 @@ def test_they_come_from_a_config_file_or_from_a_file_of_their_own(tmp_path: Path
     for settings in (load_settings({"regions": str(own)}), load_settings({}, config), load_settings({}, named)):
         assert settings.regions is not None
         assert list(settings.regions) == ["left", "right"]
-        assert settings.regions["left"].corners == ((0, 0), (100, 0), (100, 80), (0, 80))
+        assert list(settings.regions["left"].corners) == [(0, 0), (100, 0), (100, 80), (0, 80)]
         again = tmp_path / "again.yaml"
         again.write_text(settings.to_yaml())
         assert load_settings({}, again).regions == settings.regions

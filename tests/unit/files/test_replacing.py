@@ -31,7 +31,7 @@ class WindowsFiles:
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WindowsFiles:
     files = WindowsFiles({tmp_path / "summary.json"})
-    monkeypatch.setattr(replacing.os, "replace", files)
+    monkeypatch.setattr(os, "replace", files)
     monkeypatch.setattr(sys, "platform", "win32")
     return files
 

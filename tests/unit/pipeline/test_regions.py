@@ -146,7 +146,10 @@ def test_messages_and_the_script_say_the_region(tmp_path: Path) -> None:
 
 def test_a_run_is_repeated_with_the_boxes_of_its_regions(tmp_path: Path) -> None:
     """Also if the settings would give other boxes now."""
-    rack = lambda: Rack(*films())  # noqa: E731
+
+    def rack() -> Rack:
+        return Rack(*films())
+
     first = run(tmp_path / "first", rack(), regions={"left": LEFT, "right": RIGHT}, detector_every=5)
     assert first.folder is not None
     settings: dict[str, Any] = {"schedule": str(first.folder), "crop_size": 64}

@@ -60,7 +60,7 @@ def test_the_rate_counts_only_what_the_task_has_done(tmp_path: Path, monkeypatch
     monkeypatch.setattr(slurm, "queued", lambda job: {1: "running", 2: "waiting"})
     (tmp_path / "r0.csv").write_text("h\nh\nh\n" + "row\n" * 100)
     (tmp_path / "r1.csv.partial").write_text("h\nh\nh\n" + "row\n" * 70)
-    before = {"starts": 2, "node": "n", "frames_before": 60}
+    before: dict[str, Any] = {"starts": 2, "node": "n", "frames_before": 60}
     folder.write_record(job.recordings[0], TaskRecord(state="done", seconds=20.0, **before))
     folder.write_record(job.recordings[1], TaskRecord(state="running", seconds=0.5, **before))
     lines = table(read_status(folder, job)).splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ pytest.importorskip("submitit", reason="the extra cluster is not installed")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="submitit needs POSIX")
 
 
-def check(nodes: set[str], recording: str, out: Path, monkeypatch: pytest.MonkeyPatch, **chosen: str) -> None:
+def check(nodes: set[str], recording: str, out: Path, monkeypatch: pytest.MonkeyPatch, **chosen: Any) -> None:
     monkeypatch.setattr(slurm, "node_names", lambda: nodes)
     check_can_submit("slurm", Inputs([Path(recording)], out, Settings(**chosen)))
 

@@ -150,7 +150,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
         FoundDevice("@device_cm_4", "Microphone", ["audio"]),
     ]
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: devices if system == "dshow" else [])
+    monkeypatch.setattr("av.enumerate_input_devices", lambda system: devices if system == "dshow" else [])
 
 
 @pytest.mark.usefixtures("windows")
@@ -177,13 +177,13 @@ def test_an_unknown_camera_of_windows_lists_those_that_are_there(which: str) -> 
 
 def test_a_camera_of_macos_is_a_number_or_a_name_without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = [FoundDevice("0", "FaceTime HD Camera", ["video"])]
-    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: devices)
+    monkeypatch.setattr("av.enumerate_input_devices", lambda system: devices)
     found = [camera.find_mac_device(which) for which in ("0", "facetime")]
     assert found == ["0:none", "FaceTime HD Camera:none"]
 
 
 def test_a_name_is_tried_where_no_camera_can_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera.av, "enumerate_input_devices", lambda system: [])
+    monkeypatch.setattr("av.enumerate_input_devices", lambda system: [])
     assert camera.find_windows_device("My Camera") == "video=My Camera"
     assert camera.find_mac_device("My Camera") == "My Camera:none"
 

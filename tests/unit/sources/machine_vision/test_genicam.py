@@ -34,7 +34,9 @@ def camera() -> Iterator[FakeCamera]:
 
 
 def opened(rest: str = ADDRESS, **asked: Any) -> GenicamCamera:
-    return open_genicam(rest, SourceOptions(**{"size": (256, 192), "fps": 100.0, **asked}))
+    source = open_genicam(rest, SourceOptions(**{"size": (256, 192), "fps": 100.0, **asked}))
+    assert isinstance(source, GenicamCamera)
+    return source
 
 
 def read(source: GenicamCamera, count: int) -> list[tuple[CapturedFrame, UInt8]]:

@@ -711,7 +711,7 @@ def test_on_windows_a_job_ends_the_commands(rig: Callable[..., Rig], monkeypatch
     job = FakeJob()
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(shell, "apart", dict)  # the flags of Windows mean nothing here
-    monkeypatch.setattr(shell.windows_job, "Job", lambda: job)
+    monkeypatch.setattr("realtime_cropzoom.trigger.outputs.windows_job.Job", lambda: job)
     sleeps = f"{shlex.quote(sys.executable)} -c 'import time; time.sleep(60)'"
     switched = rig(bell={"shell": sleeps})
     switched.do("bell", ActionType.ON)

@@ -24,7 +24,9 @@ def test_a_full_queue_refuses_the_newest_order() -> None:
 @pytest.fixture
 def console(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A console of Windows: the module with the keys that are typed."""
-    fake_msvcrt = pytest.importorskip("support.fake_msvcrt", reason="the stand-in for Windows is for POSIX systems")
+    fake_msvcrt: ModuleType = pytest.importorskip(
+        "support.fake_msvcrt", reason="the stand-in for Windows is for POSIX systems"
+    )
     fake_msvcrt.stand_in(monkeypatch)
     monkeypatch.setattr(sys, "stdin", Console())
     return fake_msvcrt

@@ -14,7 +14,7 @@ from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.config.resolve import load_settings
 from realtime_cropzoom.errors import DataError
-from realtime_cropzoom.messaging.message import EndMessage, EventMessage
+from realtime_cropzoom.messaging.message import AnimalsMessage, EndMessage, EventMessage
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
@@ -61,7 +61,7 @@ def live_loop(endpoint: str, engine: Engine, log: InputLog) -> list[Decision]:
         while True:
             due_ns = engine.deadline_ns
             message = subscriber.receive(1.0 if due_ns is None else max(0.0, (due_ns - now_ns()) / 1e9))
-            if isinstance(message, EventMessage):  # as the trigger process does
+            if isinstance(message, EventMessage | AnimalsMessage):  # as the trigger process does
                 continue
             take(Tick(now_ns()) if message is None else event_from_message(message, now_ns()))
             if isinstance(message, EndMessage):
