@@ -170,7 +170,7 @@ def _percentiles(px: Float64) -> str:
 def write_directory(directory: Path, names: tuple[str, ...]) -> None:
     """Make a model directory with the least configuration that the commands need."""
     directory.mkdir(parents=True)
-    data = {"keypoint_names": list(names), "image_resize_dims": {"height": 192, "width": 192}}
+    data = {"keypoint_names": list(names), "image_resize_dims": {"height": 160, "width": 160}}
     (directory / "config.yaml").write_text(yaml.safe_dump({"data": data, "model": {"model_type": "heatmap"}}))
 
 
