@@ -13,8 +13,8 @@ from realtime_cropzoom.runtime.processes import apart, interrupt, violent_end
 
 WAITS = """
 import os, time
-print(os.getpgrp() == os.getpid(), flush=True)
 try:
+    print(os.getpgrp() == os.getpid(), flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
