@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo
+from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings, Rendered
+from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.types import Float64, UInt8
 
 _ASPECT = 4 / 3
@@ -23,7 +21,7 @@ def open_arena(settings: ArenaSettings) -> Arena | ArenaBoxes:
     return Arena(settings) if settings.boxes == 1 else ArenaBoxes(settings)
 
 
-class ArenaBoxes:
+class ArenaBoxes(Rendered):
     """Source of rendered frames with several boxes. Each is an ``Arena`` with a seed of its own."""
 
     keypoint_names = Arena.keypoint_names
@@ -63,21 +61,6 @@ class ArenaBoxes:
         for arena, (x, y, w, h) in zip(self._arenas, self.rectangles().values(), strict=True):
             arena.render_into(index, image[y : y + h, x : x + w])
         return image
-
-    def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the rendered frames. As with a camera, ``copy_to`` only copies."""
-        s, index = self.settings, 0
-        while self.info.frame_count is None or index < self.info.frame_count:
-            pts_ns = round(index * 1e9 / s.fps)
-            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(np.copyto, src=self.render(index)))
-            index += 1
-
-    def problems(self) -> list[str]:
-        """Return an empty list: this source has no faults."""
-        return []
-
-    def close(self) -> None:
-        """Do nothing: the source keeps nothing open."""
 
 
 def _grid(boxes: int, aspect: float) -> tuple[int, int]:

@@ -184,7 +184,33 @@ def _form(key: str) -> str:
     return "a number of seconds, or endless" if key == "seconds" else "a number"
 
 
-class Arena:
+class Rendered:
+    """A source whose frames are rendered when they are read."""
+
+    settings: ArenaSettings
+    info: SourceInfo
+
+    def render(self, index: int) -> UInt8:
+        """Return one frame as an (H, W, 3) uint8 RGB array. Each source has its own."""
+        raise NotImplementedError
+
+    def frames(self) -> Iterator[CapturedFrame]:
+        """Yield the rendered frames. As with a camera, ``copy_to`` only copies."""
+        s, index = self.settings, 0
+        while self.info.frame_count is None or index < self.info.frame_count:
+            pts_ns = round(index * 1e9 / s.fps)
+            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(np.copyto, src=self.render(index)))
+            index += 1
+
+    def problems(self) -> list[str]:
+        """Return an empty list: this source has no faults."""
+        return []
+
+    def close(self) -> None:
+        """Do nothing: the source keeps nothing open."""
+
+
+class Arena(Rendered):
     """Source of rendered frames, with the true keypoints of each."""
 
     keypoint_names: tuple[str, ...] = ("snout", "leftear", "rightear", "tailbase")
@@ -265,21 +291,6 @@ class Arena:
     def render_into(self, index: int, out: UInt8) -> None:
         """Write one frame into an (H, W, 3) uint8 RGB array."""
         self._render_into(self._postures(index), index, out)
-
-    def frames(self) -> Iterator[CapturedFrame]:
-        """Yield the rendered frames. As with a camera, ``copy_to`` only copies."""
-        s, index = self.settings, 0
-        while self.info.frame_count is None or index < self.info.frame_count:
-            pts_ns = round(index * 1e9 / s.fps)
-            yield CapturedFrame(pts_ns, pts_ns, s.width, s.height, partial(np.copyto, src=self.render(index)))
-            index += 1
-
-    def problems(self) -> list[str]:
-        """Return an empty list: this source has no faults."""
-        return []
-
-    def close(self) -> None:
-        """Do nothing: the source keeps nothing open."""
 
     def _jumps(self, every_s: float) -> Jumps:
         distance = self.settings.jump_px / self._body_px

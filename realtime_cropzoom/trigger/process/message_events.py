@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from realtime_cropzoom.messaging.message import AnimalsMessage, EndMessage, HelloMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import (
+    Animal,
+    AnimalsMessage,
+    EndMessage,
+    FrameMessage,
+    HelloMessage,
+    PoseMessage,
+    StatusMessage,
+)
 from realtime_cropzoom.trigger.engine.events import EndEvent, HelloEvent, PoseEvent, PublisherEvent, StreamEvent
 
 StreamMessage = PoseMessage | AnimalsMessage | StatusMessage | HelloMessage | EndMessage
@@ -22,25 +30,9 @@ def events_from_message(message: StreamMessage, at_ns: int, uncertainty_ns: int 
     """
     if not isinstance(message, AnimalsMessage):
         return [event_from_message(message, at_ns, uncertainty_ns)]
+    head = (at_ns, message.run, message.camera, uncertainty_ns)
     return [
-        PoseEvent(
-            at_ns,
-            message.run,
-            message.camera,
-            uncertainty_ns,
-            seq=message.seq,
-            frame=message.frame,
-            state=animal.state,
-            stream=message.stream,
-            captured_ns=message.time.captured_ns,
-            published_ns=message.time.published_ns,
-            segment=message.segment,
-            keypoints=animal.keypoints,
-            plausible=animal.plausible,
-            doubt=animal.doubt,
-            region=f"animal{animal.number}",
-            uncertain=animal.uncertain,
-        )
+        _pose_event(head, message, animal, region=f"animal{animal.number}", uncertain=animal.uncertain)
         for animal in message.animals
     ]
 
@@ -55,20 +47,7 @@ def event_from_message(message: OneEvent, at_ns: int, uncertainty_ns: int = 0) -
     """
     head = (at_ns, message.run, message.camera, uncertainty_ns)
     if isinstance(message, PoseMessage):
-        return PoseEvent(
-            *head,
-            seq=message.seq,
-            frame=message.frame,
-            state=message.state,
-            stream=message.stream,
-            captured_ns=message.time.captured_ns,
-            published_ns=message.time.published_ns,
-            segment=message.segment,
-            keypoints=message.keypoints,
-            plausible=message.plausible,
-            doubt=message.doubt,
-            region=message.region,
-        )
+        return _pose_event(head, message, message, region=message.region)
     if isinstance(message, StatusMessage):
         return StreamEvent(*head, stream=message.stream)
     if isinstance(message, HelloMessage):
@@ -76,3 +55,29 @@ def event_from_message(message: OneEvent, at_ns: int, uncertainty_ns: int = 0) -
             *head, keypoint_names=message.keypoint_names, regions=list(message.regions), animals=message.animals
         )
     return EndEvent(*head, reason=message.reason)
+
+
+def _pose_event(
+    head: tuple[int, str, str, int],
+    message: FrameMessage,
+    of: PoseMessage | Animal,
+    *,
+    region: str | None,
+    uncertain: bool = False,
+) -> PoseEvent:
+    """Return the event of one animal of a frame: ``of`` is the message itself, or one of its animals."""
+    return PoseEvent(
+        *head,
+        seq=message.seq,
+        frame=message.frame,
+        state=of.state,
+        stream=message.stream,
+        captured_ns=message.time.captured_ns,
+        published_ns=message.time.published_ns,
+        segment=message.segment,
+        keypoints=of.keypoints,
+        plausible=of.plausible,
+        doubt=of.doubt,
+        region=region,
+        uncertain=uncertain,
+    )
