@@ -19,13 +19,14 @@ NOT_HERE = {
     "root may write everywhere|this user may read everything": "root cannot fail this",
     "this onnxruntime has (CUDA|TensorRT)": "is about a machine without",
     "there is a camera": "is about a machine without",
+    "other systems need no help": "is about Windows",
     "DEEPLABCUT_PYTHON": "DeepLabCut takes an environment of gigabytes; run by hand",
     "pypylon is not installed": "Basler's emulator crashes under load; run by hand",
 }
 """Reasons of a skip that no machine has to meet, as patterns, and why."""
 LACKING = {
     "data": "the golden data is not at",
-    "apt": "aravis|Chromium|RTSP server|compiler|g\\+\\+|Octave|cc\\)",
+    "apt": "slurm-wlm|aravis|Chromium|RTSP server|compiler|g\\+\\+|Octave|cc\\)",
     "npm": "Node.js",
 }
 
