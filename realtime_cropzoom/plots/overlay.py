@@ -38,6 +38,8 @@ _WHITE: Colour = (255, 255, 255)
 _DARK: Colour = (28, 28, 28)
 _LIGHT: Colour = (235, 235, 235)
 _BOX: Colour = (255, 214, 64)
+_BRIGHT = 115
+"""Brightness of a plate (0 to 255) from which black text on it has more contrast than white."""
 _FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
 """Font and sizes of a legend at scale 1."""
 
@@ -120,7 +122,7 @@ def draw_cross(
     cv2.drawMarker(canvas, (x, y), tuple(colour), kind, side, thickness, cv2.LINE_AA)
 
 
-def draw_box(canvas: Any, box: Box, scale: float = 1.0, line_px: int = 3) -> None:
+def draw_box(canvas: Any, box: Box, scale: float = 1.0, line_px: int = 3, colour: Colour = _BOX) -> None:
     """Draw the outline of a box with a dark rim.
 
     Args:
@@ -128,11 +130,27 @@ def draw_box(canvas: Any, box: Box, scale: float = 1.0, line_px: int = 3) -> Non
         box: The box (frame pixels).
         scale: Canvas pixels per frame pixel.
         line_px: Thickness of the line without its rim (pixels).
+        colour: RGB of the line.
     """
     corners = [(box.x, box.y), (box.x + box.w, box.y), (box.x + box.w, box.y + box.h), (box.x, box.y + box.h)]
+    draw_outline(canvas, corners, scale, line_px, colour)
+
+
+def draw_outline(
+    canvas: Any, corners: Sequence[tuple[float, float]], scale: float, line_px: int, colour: Colour
+) -> None:
+    """Draw a closed line with a dark rim.
+
+    Args:
+        canvas: Picture (H, W, 3), RGB; changed in place.
+        corners: x, y of each corner (frame pixels); (0, 0) is the corner of the first pixel.
+        scale: Canvas pixels per frame pixel.
+        line_px: Thickness of the line without its rim (pixels).
+        colour: RGB of the line.
+    """
     outline = np.array([fixed_point(x * scale - 0.5, y * scale - 0.5) for x, y in corners], np.int32)
-    for colour, thickness in ((_RIM, 2 * line_px), (_BOX, line_px)):
-        cv2.polylines(canvas, [outline], True, colour, thickness, cv2.LINE_AA, SHIFT)
+    for line_colour, thickness in ((_RIM, 2 * line_px), (colour, line_px)):
+        cv2.polylines(canvas, [outline], True, line_colour, thickness, cv2.LINE_AA, SHIFT)
 
 
 def fixed_point(x: float, y: float) -> tuple[int, int]:
@@ -144,29 +162,40 @@ def _within_reach(value: float) -> float:
     return min(max(value, -_REACH_PX), _REACH_PX)
 
 
-def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float) -> None:
-    """Write white text on a dark plate, so that it is readable on any picture.
+def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float, plate: Colour = _DARK) -> None:
+    """Write text on a plate, so that it is readable on any picture: white, or black on a bright plate.
 
     Args:
         canvas: Picture (H, W, 3), RGB; changed in place.
         text: The text.
-        place: Lower left corner of the text (pixels).
+        place: Lower left corner of the text (pixels). It moves as far as it must for the plate to be in the picture.
         size: Font scale of OpenCV.
+        plate: RGB of the plate.
     """
     (width, height), below = cv2.getTextSize(text, _FONT, size, 2)
-    x, y = place
-    cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), _DARK, -1)
-    cv2.putText(canvas, text, place, _FONT, size, (255, 255, 255), 2, cv2.LINE_AA)
+    x = max(4, min(place[0], canvas.shape[1] - width - 4))
+    y = max(height + 4, min(place[1], canvas.shape[0] - below - 1))
+    cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), plate, -1)
+    bright = np.dot(plate, (0.299, 0.587, 0.114)) > _BRIGHT
+    cv2.putText(canvas, text, (x, y), _FONT, size, _RIM if bright else _WHITE, 2, cv2.LINE_AA)
 
 
-def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_lines: int = 0) -> UInt8:
-    """Return a legend: a dark strip with the name of each keypoint next to a dot of its colour.
+def legend_strip(
+    width: int,
+    names: Sequence[str],
+    scale: float = 1.0,
+    *,
+    spare_lines: int = 0,
+    colours: Sequence[Colour] | None = None,
+) -> UInt8:
+    """Return a legend: a dark strip with each name next to a dot of its colour.
 
     Args:
         width: Width of the strip (pixels). Names that do not fit go to further lines.
-        names: Names of the keypoints.
+        names: Names of the keypoints, or of what else has a colour.
         scale: Size of the text; 1 is 20 px per line.
         spare_lines: Number of empty lines above the names.
+        colours: RGB of each name; None for the colours of keypoints.
 
     Returns:
         The strip, (H, width, 3) RGB.
@@ -182,7 +211,7 @@ def legend_strip(width: int, names: Sequence[str], scale: float = 1.0, *, spare_
         places.append((x, line))
         x += needed + round(12 * scale)
     strip = np.full(((line + 1) * line_px, width, 3), _DARK[0], np.uint8)
-    for name, colour, (x, line) in zip(names, palette(len(names)), places, strict=True):
+    for name, colour, (x, line) in zip(names, colours or palette(len(names)), places, strict=True):
         middle = line * line_px + line_px // 2
         cv2.circle(strip, (x + round(4 * scale), middle), round(4 * scale), colour, -1, cv2.LINE_AA)
         at = (x + round(13 * scale), middle + round(5 * scale))

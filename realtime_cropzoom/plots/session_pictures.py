@@ -1,4 +1,8 @@
-"""Pictures of a session: frames with box, keypoints and trail."""
+"""Pictures of a session: frames with box, keypoints and trail, of one animal or of all.
+
+One animal, and the animal of a region, has a colour for each keypoint. Of several animals in one arena, each has a
+colour of its own, with its number beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ import numpy as np
 from realtime_cropzoom.errors import DataError, advise
 from realtime_cropzoom.plots.overlay import (
     SHIFT,
+    Colour,
     draw_box,
     draw_caption,
     draw_keypoint,
+    draw_outline,
     fixed_point,
     legend_strip,
     palette,
@@ -28,29 +34,33 @@ from realtime_cropzoom.types import Box, Float64, UInt8
 
 _SCALE = 2
 """Frames are drawn at twice their size, for smooth lines."""
-_RADIUS_PX = 7
+_RADIUS_PX, _TEXT = 7, 0.9
 _TRAIL_S = 2.0
-_PANEL_WIDTH = 800
+_TRAIL_COLOUR: Colour = (0, 150, 255)
+_WHITE: Colour = (255, 255, 255)
+_PANEL_WIDTH, _WIDE_PANEL_WIDTH = 800, 1200
+_WIDE = 2.0
+"""Aspect ratio from which a frame gets a wide panel: many boxes under one camera lie side by side."""
 MOST_FRAMES = 300
 """Maximum number of frames. Few programs open larger pictures."""
 _LEGEND_SCALE = 2.0
+_FIRST = 1.5
+"""Size of the first keypoint of one of several animals, whose keypoints have one colour: which end is which."""
 
 
 def contact_sheet(
     tables: SessionTables,
     count: int = 6,
-    columns: int = 3,
     source: str | None = None,
     beside: Sequence[SessionTables] = (),
 ) -> UInt8:
-    """Draw frames of a session as one picture.
+    """Draw frames of a session as one picture, three of them side by side, or two wide ones.
 
     Args:
-        tables: The session; of a run with regions, that of one region.
+        tables: The session; of a run with several regions or animals, that of one.
         count: Number of frames, spread over the session.
-        columns: Number of frames side by side.
         source: Its video; None for the one it was tracked from.
-        beside: The other regions of the run, to be drawn as well.
+        beside: The other regions or animals of the run, to be drawn as well.
 
     Returns:
         The picture, (H, W, 3) RGB, with a legend below.
@@ -60,12 +70,27 @@ def contact_sheet(
     """
     videos = [_Footage.of(video, tables) for video in ([source] if source else all_footage(tables))]
     there = None if any(v.frames is None for v in videos) else {frame for v in videos for frame in v.frames or ()}
-    wanted = _spread(tables, count, there)
+    wanted = _spread((tables, *beside), count, there)
     panels = [panel for video in videos for panel in _draw_wanted(video, tables, wanted, beside)]
     if not panels:
         raise DataError("the session has no frame; there is nothing to draw")
-    sheet = _tile(panels, columns)
-    return np.vstack([sheet, legend_strip(sheet.shape[1], tables.keypoint_names, _LEGEND_SCALE)])
+    sheet = _tile(panels, 2 if panels[0].shape[1] == _WIDE_PANEL_WIDTH else 3)
+    return np.vstack([sheet, _legend(sheet.shape[1], (tables, *beside))])
+
+
+def _legend(width: int, together: Sequence[SessionTables]) -> UInt8:
+    """Return what the colours mean: keypoints, or animals."""
+    names = together[0].keypoint_names
+    animals = [animal for one in together if (animal := one.session.animal) is not None]
+    if not animals:
+        return legend_strip(width, names, _LEGEND_SCALE)
+    colours = [*(_colour_of_animal(animal) for animal in animals), _WHITE]
+    words = [*(f"animal {animal}" for animal in animals), f"the largest dot: {names[0]}"]
+    return legend_strip(width, words, _LEGEND_SCALE, colours=colours)
+
+
+def _colour_of_animal(number: int) -> Colour:
+    return palette(number)[-1]
 
 
 class _Footage(NamedTuple):
@@ -132,38 +157,71 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int, beside: Sequence
         image: The frame, (H, W, 3) RGB.
         tables: Its session.
         index: Its index.
-        beside: The other regions of the run.
+        beside: The other regions or animals of the run.
 
     Returns:
         The frame at twice its size, with box, keypoints, and the trail of the last 2 s.
     """
-    size = (image.shape[1] * _SCALE, image.shape[0] * _SCALE)
-    canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    width, height = image.shape[1] * _SCALE, image.shape[0] * _SCALE
+    canvas: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    size = max(1.0, width / _panel_width(width, height) * _PANEL_WIDTH / 1280)
     for one in (tables, *beside):
-        if index < len(one.poses):
-            _draw_animal(canvas, one, index)
+        if index >= len(one.poses):
+            continue
+        if one.session.animal is not None:
+            _draw_one_of_several(canvas, one, index, size)
+        else:
+            _draw_animal(canvas, one, index, size)
     when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
     state = f"   {tables.states[index]}" if tables.session.region is None else ""
-    draw_caption(canvas, f"{when}{state}", (18, canvas.shape[0] - 22), 0.9)
+    draw_caption(canvas, f"{when}{state}", (18, canvas.shape[0] - 22), _TEXT * size)
     return np.asarray(canvas, np.uint8)
 
 
-def _draw_animal(canvas: Any, tables: SessionTables, index: int) -> None:
+def _draw_animal(canvas: Any, tables: SessionTables, index: int, size: float) -> None:
     """Draw an animal in a frame: box, keypoints and trail, and its region with name and state."""
-    colours = palette(len(tables.keypoint_names))
-    since = _trail_start(tables.seconds, index)
-    _draw_trail(canvas, tables.poses[since : index + 1, :, :2])
+    _draw_trail(canvas, tables.poses[_trail_start(tables.seconds, index) : index + 1, :, :2], _TRAIL_COLOUR)
     if np.isfinite(tables.boxes[index]).all():
-        draw_box(canvas, Box(*(int(v) for v in tables.boxes[index])), _SCALE)
-    for (x, y, likelihood), colour in zip(tables.poses[index], colours, strict=True):
+        draw_box(canvas, _box(tables, index), _SCALE)
+    colours, radii = palette(len(tables.keypoint_names)), [round(_RADIUS_PX * size)] * len(tables.keypoint_names)
+    _draw_keypoints(canvas, tables.poses[index], colours, radii)
+    if outline := tables.session.outline:
+        draw_outline(canvas, outline, _SCALE, round(2 * size), _WHITE)
+        x, y = (round(_SCALE * min(values)) for values in zip(*outline, strict=True))
+        place = (x + round(12 * size), y + round(36 * size))
+        draw_caption(canvas, f"{tables.session.region} {tables.states[index]}", place, _TEXT * size)
+
+
+def _draw_one_of_several(canvas: Any, tables: SessionTables, index: int, size: float) -> None:
+    """Draw one of several animals in a frame in its colour, with its number; nothing while it is missing."""
+    if not np.isfinite(tables.boxes[index]).all():
+        return
+    number = tables.session.animal or 0
+    colour, box = _colour_of_animal(number), _box(tables, index)
+    since = _trail_start(tables.seconds, index)
+    gaps = np.flatnonzero(
+        np.isnan(tables.boxes[since:index, 0]) & [state != "" for state in tables.states[since:index]]
+    )
+    since += int(gaps[-1]) + 1 if len(gaps) else 0  # a line over a gap would show a way that nobody has seen
+    _draw_trail(canvas, tables.poses[since : index + 1, :, :2], colour)
+    draw_box(canvas, box, _SCALE, colour=colour)
+    keypoints = len(tables.keypoint_names)
+    radii = [round(_RADIUS_PX * size * (1.0 if k else _FIRST)) for k in range(keypoints)]
+    _draw_keypoints(canvas, tables.poses[index], [colour] * keypoints, radii)
+    text = f"{number} uncertain" if tables.uncertain[index] else str(number)
+    place = round(_SCALE * box.x) + round(4 * size), round(_SCALE * box.y) - round(12 * size)
+    draw_caption(canvas, text, place, _TEXT * size, colour)
+
+
+def _box(tables: SessionTables, index: int) -> Box:
+    return Box(*(int(v) for v in tables.boxes[index]))
+
+
+def _draw_keypoints(canvas: Any, pose: Float64, colours: Sequence[Colour], radii: Sequence[int]) -> None:
+    for (x, y, likelihood), colour, radius in zip(pose, colours, radii, strict=True):
         if np.isfinite([x, y]).all():
             sure = bool(np.isnan(likelihood) or likelihood >= 0.5)
-            draw_keypoint(canvas, _on_canvas(x, y), _RADIUS_PX, colour, sure=sure)
-    if outline := tables.session.outline:
-        corners = np.array([_point(x - 0.5, y - 0.5) for x, y in outline], np.int32)
-        cv2.polylines(canvas, [corners], True, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
-        x, y = (round(_SCALE * min(values)) for values in zip(*outline, strict=True))
-        draw_caption(canvas, f"{tables.session.region} {tables.states[index]}", (x + 12, y + 40), 0.9)
+            draw_keypoint(canvas, _on_canvas(x, y), radius, colour, sure=sure)
 
 
 def _trail_start(seconds: Float64, index: int) -> int:
@@ -174,17 +232,18 @@ def _trail_start(seconds: Float64, index: int) -> int:
     return int(np.argmax(recent))
 
 
-def _spread(tables: SessionTables, count: int, there: Set[int] | None) -> set[int]:
+def _spread(together: Sequence[SessionTables], count: int, there: Set[int] | None) -> set[int]:
     """Return frames with a pose, evenly spread. If there are none, any frames, which may show the reason.
 
     Args:
-        tables: The session.
+        together: The session, of each region or animal.
         count: Number of frames.
         there: The frames to choose from; None for all.
     """
-    every = np.arange(len(tables.poses))
+    every = np.arange(len(together[0].poses))
     every = every if there is None else every[np.isin(every, list(there))]
-    with_pose = every[np.isfinite(tables.poses[every, :, 0]).any(axis=1)]
+    posed = [np.flatnonzero(np.isfinite(one.poses[:, :, 0]).any(axis=1)) for one in together]
+    with_pose = np.intersect1d(every, np.concatenate(posed))
     frames = with_pose if len(with_pose) else every
     count = min(count, len(frames), MOST_FRAMES)
     if count < 1:
@@ -202,22 +261,27 @@ def _point(x: float, y: float) -> tuple[int, int]:
     return fixed_point(*_on_canvas(x, y))
 
 
-def _draw_trail(canvas: UInt8, trail: Float64) -> None:
+def _draw_trail(canvas: UInt8, trail: Float64, to: Colour) -> None:
     """Draw the path of the mean of the keypoints, fading into the past."""
     finite = np.where(np.isfinite(trail), trail, np.nan)
     means = [row[np.isfinite(row).all(axis=1)].mean(axis=0) for row in finite if np.isfinite(row).all(axis=1).any()]
     overlay = canvas.copy()
     for k, (a, b) in enumerate(pairwise(means)):
         fade = (k + 1) / len(means)
-        colour = tuple(round(c * fade + 255 * (1 - fade)) for c in (0, 150, 255))
+        colour = tuple(round(c * fade + 255 * (1 - fade)) for c in to)
         cv2.line(overlay, _point(*a), _point(*b), colour, 1 + round(4 * fade), cv2.LINE_AA, SHIFT)
     cv2.addWeighted(overlay, 0.75, canvas, 0.25, 0, dst=canvas)
 
 
 def _small(panel: UInt8) -> UInt8:
     """Return a panel at its final width. Frames at twice their size would need too much memory."""
-    size = (_PANEL_WIDTH, max(1, round(panel.shape[0] * _PANEL_WIDTH / panel.shape[1])))
+    width = _panel_width(panel.shape[1], panel.shape[0])
+    size = (width, max(1, round(panel.shape[0] * width / panel.shape[1])))
     return np.asarray(cv2.resize(panel, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _panel_width(width: int, height: int) -> int:
+    return _WIDE_PANEL_WIDTH if width >= _WIDE * height else _PANEL_WIDTH
 
 
 def _tile(panels: list[UInt8], columns: int, gap: int = 12) -> UInt8:

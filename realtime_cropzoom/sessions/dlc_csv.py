@@ -25,6 +25,7 @@ from realtime_cropzoom.files.csv_text import (
     refuse_long_rows,
     to_numbers,
 )
+from realtime_cropzoom.sessions.pose_rows import ANIMALS, animal_names
 from realtime_cropzoom.types import Float64
 
 if TYPE_CHECKING:
@@ -97,9 +98,12 @@ def read_header(path: Path) -> Header:
     names = [row[0].strip() if row else "" for row in rows]
     if names != list(HEADER_ROWS):
         found = ", ".join(name or "(nothing)" for name in names) or "an empty file"
-        several = " (a file with several animals, which is not supported)" if "individuals" in names else ""
+        if "individuals" in names:
+            one = path.with_name(f"{path.stem.removesuffix(ANIMALS)}_{animal_names(2)[0]}.csv")
+            where = f"such as {one}" if one.is_file() else "with three header rows"
+            raise DataError(f"{path} has the poses of several animals. Give the file of one, {where}")
         raise DataError(
-            f"{path} begins with {found}{several}; expected three header rows that begin with {', '.join(HEADER_ROWS)}"
+            f"{path} begins with {found}; expected three header rows that begin with {', '.join(HEADER_ROWS)}"
         )
     coords = [coord.strip() for coord in rows[2]]
     first = next((i for i, coord in enumerate(coords) if coord in _COORDS), None)

@@ -125,6 +125,12 @@ class Session:
         return max(fitting, key=len, default=None)
 
     @property
+    def animal(self) -> int | None:
+        """The number of the animal in these files, from 1; None unless several share the arena."""
+        alone = self.region is None or isinstance(self.settings.get("regions"), dict)
+        return None if alone else self.regions.index(str(self.region)) + 1
+
+    @property
     def outline(self) -> list[tuple[float, float]]:
         """Corners of the region (frame pixels); empty without regions."""
         if self.region is None or not isinstance(self.settings.get("regions"), dict):
@@ -167,9 +173,8 @@ def _pose_file(folder: Path) -> Path:
         if len(found) > 1:
             stems = [path.name.removesuffix(suffix) for path in found]
             listed = ", ".join(stems[:_MAX_LISTED]) + (", …" if len(stems) > _MAX_LISTED else "")
-            what = "regions" if region_files(folder) else "sessions"
             raise DataError(
-                f"{folder} holds {len(found)} {what}: {listed}. Give the file of the poses of one, such as "
+                f"{folder} holds {len(found)} {_what(folder)}: {listed}. Give the file of the poses of one, such as "
                 f"{folder / f'{stems[0]}.csv'}"
             )
         if found:
@@ -186,8 +191,16 @@ def _pose_file(folder: Path) -> Path:
     )
 
 
+def _what(folder: Path) -> str:
+    """Return of what a folder holds several: animals or regions of a run, or sessions."""
+    files = region_files(folder)
+    if not files:
+        return "sessions"
+    return "regions" if Session.open(files[0]).animal is None else "animals"
+
+
 def region_files(folder: Path) -> list[Path]:
-    """Return the pose file of each region that a run has left in its folder; empty for any other folder."""
+    """Return the pose file of each region or animal that a run has left in its folder; empty for any other folder."""
     try:
         settings = read_yaml(folder / "config.yaml")
     except ConfigError:

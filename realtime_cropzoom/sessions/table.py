@@ -19,7 +19,7 @@ from realtime_cropzoom.sessions.dlc_csv import Predictions, read_predictions
 from realtime_cropzoom.sessions.files import Session, frame_index, frame_times, read_recordings, read_rows
 from realtime_cropzoom.sessions.folder import CALIBRATION
 from realtime_cropzoom.sources.recording_table import is_recording_of
-from realtime_cropzoom.types import Float64
+from realtime_cropzoom.types import Bool, Float64
 
 _BOX = ("x", "y", "w", "h")
 FILTERED = ("x_filtered", "y_filtered", "vx", "vy", "sigma")
@@ -64,6 +64,13 @@ class SessionTables:
     def states(self) -> tuple[str, ...]:
         """The state of each frame; empty for a frame without one."""
         return tuple(self.frames["state"].fillna(""))
+
+    @property
+    def uncertain(self) -> Bool:
+        """(n,) whether the track is uncertain; False of an animal that is alone."""
+        if "uncertain" not in self.frames:
+            return np.zeros(len(self.frames), np.bool_)
+        return self.frames["uncertain"].to_numpy(np.bool_, na_value=False)
 
     @property
     def seconds(self) -> Float64:
@@ -245,6 +252,7 @@ def _frame_table(
             **{f"box_{side}": _column(boxes, side) for side in _BOX},
             "box_frame": box_frame.astype("Int64"),
             "box_age_ms": _column(boxes, "box_age_ms"),
+            **_meetings(boxes),
             "seq": _column(timing, "seq").astype("Int64"),
             "recorded": _column(recording, "recorded").astype("Int64"),
             "recording": _column(recording, "recording", "string").astype("string"),
@@ -260,6 +268,14 @@ def _plausible(timing: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     """Return, as in the messages, whether the pose of each frame is plausible, and the reason if it is not."""
     written = _column(timing, "plausible", "string").astype("string")  # missing rows turned the column into objects
     return {"plausible": written.eq("yes").astype("boolean"), "doubt": written.where(written.ne("yes"))}
+
+
+def _meetings(boxes: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+    """Return, of one of several animals, whether its track is uncertain and how often it became so; else nothing."""
+    if "uncertain" not in boxes.columns:
+        return {}
+    written = boxes["uncertain"].astype("string")
+    return {"uncertain": written.eq("yes").astype("boolean"), "meetings": boxes["meetings"].astype("Int64")}
 
 
 def _column(table: pd.DataFrame, name: str, dtype: str = "float64") -> pd.Series[Any]:
