@@ -48,6 +48,11 @@ class CheckedModels:
         return self.measured.run_fps
 
     @property
+    def poses_per_frame(self) -> int:
+        """Number of animals of the run: the pose model runs once for each of them."""
+        return max(self.settings.animals, len(self.settings.regions or ()))
+
+    @property
     def detections_per_second(self) -> float:
         """Expected number of detections per second."""
         if "detector" not in self.ms:
@@ -61,7 +66,10 @@ class CheckedModels:
         lockstep (``pace: fast``)."""
         if self.fps is None or not self.ms:
             return None
-        per_second: dict[Role, float] = {"pose": self.fps, "detector": self.detections_per_second}
+        per_second: dict[Role, float] = {
+            "pose": self.fps * self.poses_per_frame,
+            "detector": self.detections_per_second,
+        }
         sessions = {role: model.session for role, model in self.loaded.items() if model.session.provider == "cpu"}
         models = sum(min(1.0, per_second[role] * self.ms[role] / 1000) * s.threads for role, s in sessions.items())
         return models + self.fps * (self.measured.read_ms + self.record_ms) / 1000
@@ -176,7 +184,8 @@ def _speed(models: CheckedModels) -> Iterator[CheckResult]:
     pose_ms, detector_ms, fps = models.ms.get("pose"), models.ms.get("detector"), models.fps
     if pose_ms is None:
         return
-    parts = [f"a pose takes {pose_ms:.1f} ms"]
+    frame_ms, animals = models.poses_per_frame * pose_ms, models.poses_per_frame
+    parts = [f"a pose takes {pose_ms:.1f} ms" + (f", those of {animals} animals {frame_ms:.1f} ms" * (animals > 1))]
     if fps is not None:
         parts.append(f"frames come every {1000 / fps:.1f} ms")
     if detector_ms is not None:
@@ -184,7 +193,7 @@ def _speed(models: CheckedModels) -> Iterator[CheckResult]:
             f"the detector makes {min(1000 / detector_ms, models.settings.detector_max_fps):.0f} boxes per second"
         )
     text = ", ".join(parts)
-    if fps is not None and pose_ms > _MAX_SHARE * 1000 / fps:
+    if fps is not None and frame_ms > _MAX_SHARE * 1000 / fps:
         yield bad("speed", f"{text}: frames will be skipped; {TOO_SLOW}")
     elif fps is not None and detector_ms is not None and detector_ms + 1000 / fps > models.settings.coast_after_ms:
         limit = f"coast_after_ms is {models.settings.coast_after_ms:g}"

@@ -146,9 +146,9 @@ class DetectStage(Stage):
         self.rate = Rate()
         """Rate of detections."""
         self.count = 0
-        """Number of detections."""
+        """Number of detections. One look for several targets is one."""
         self.unusable = 0
-        """Number of detections without a box, because no keypoint was likely enough."""
+        """Number of detections without any box, because no keypoint was likely enough."""
         self.failed = 0
         """Number of detections whose keypoints are not finite, or that raised an error."""
 
@@ -279,23 +279,25 @@ class DetectStage(Stage):
         if not needed:
             return
         outputs = self._model.infer(*(frame.model_input for frame in request.window))
+        middle = request.middle
         if self._assign is None:
-            self._offer(request.middle.target, self._model.decode(outputs, request.middle.view), needed)
+            self._offer([(middle.target, self._model.decode(outputs, middle.view))], needed)
             return
-        found = self._assign(request.middle.meta, outputs, request.middle.view, self.rule)
-        for target, one in zip(self._targets, found, strict=True):
-            self._offer(target, one, needed)
+        found = self._assign(middle.meta, outputs, middle.view, self.rule)
+        self._offer(list(zip(self._targets, found, strict=True)), needed)
 
-    def _offer(self, target: Target, found: Keypoints | Track | None, frames: Sequence[_Prepared]) -> None:
-        """Offer what was found of a target for each of ``frames``."""
-        box = found.box if isinstance(found, Track) else self._box(found)
-        marks = (found.uncertain, found.meetings) if isinstance(found, Track) else (False, 0)
+    def _offer(self, found: Sequence[tuple[Target, Keypoints | Track | None]], frames: Sequence[_Prepared]) -> None:
+        """Offer what one look has found of each target, for each of ``frames``."""
+        boxes = [one.box if isinstance(one, Track) else self._box(one) for _, one in found]
+        spoilt = any(isinstance(one, Keypoints) and one.spoilt for _, one in found)
         done_ns = now_ns()
         for frame in frames:
-            target.slot.offer(Detection(frame.meta, box, done_ns, BoxOrigin.DETECTION, *marks))
+            for (target, one), box in zip(found, boxes, strict=True):
+                marks = (one.uncertain, one.meetings) if isinstance(one, Track) else (False, 0)
+                target.slot.offer(Detection(frame.meta, box, done_ns, BoxOrigin.DETECTION, *marks))
             self.count += 1
-            self.failed += isinstance(found, Keypoints) and found.spoilt
-            self.unusable += box is None
+            self.failed += spoilt
+            self.unusable += all(box is None for box in boxes)
             self.latency.add((done_ns - frame.begun_ns) / 1e6)
             self.rate.add(done_ns)
 

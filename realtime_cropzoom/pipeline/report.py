@@ -11,6 +11,7 @@ from typing import Any
 from realtime_cropzoom.errors import pluralize
 from realtime_cropzoom.inference.pose_quality import misfit_lines, nothing_found, quality_lines, skipped_line
 from realtime_cropzoom.messaging.message import StatusMessage
+from realtime_cropzoom.sessions.pose_rows import animal_names
 from realtime_cropzoom.types import StreamState
 
 _ROWS = (
@@ -31,7 +32,7 @@ _SINCE_HANDED_OVER = ("wait", "total", "published", "received")
 """Latencies that mean nothing in lockstep (``pace: fast``), because frames wait for the models."""
 TOO_SLOW = (
     "take a smaller pose model, more threads for it (pose_threads), or a GPU; of a recording, "
-    "'cropzoom run --pace fast' or 'cropzoom pipeline' takes every frame"
+    "'cropzoom run --pace fast' takes every frame"
 )
 """Advice for a machine that does not keep up."""
 _SKIPPED_LIMIT = 0.05
@@ -114,7 +115,8 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         detector = summary["detector"]
         with_box = detector["detections"] - detector["unusable"]
         frames = pluralize(detector["detections"], "frame")
-        lines.append(f"the detector looked at {frames}, and found the animal in {with_box} of them")
+        found = "an animal" if summary.get("regions") else "the animal"
+        lines.append(f"the detector looked at {frames}, and found {found} in {with_box} of them")
     if summary.get("animal") is not None:
         skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
         lines += quality_lines(
@@ -161,11 +163,10 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
 
 
 def _region_line(regions: dict[str, Any]) -> str:
-    """Return in how many frames the animal of each region was found."""
+    """Return in how many frames the animal of each region, or each of several animals, was found."""
     found = {name: (summary or {}).get("found") for name, summary in regions.items()}
-    return "by region: " + ", ".join(
-        f"{name} {'never' if not share else f'{100 * share:.0f} %'}" for name, share in found.items()
-    )
+    by = "by animal: " if tuple(regions) == animal_names(len(regions)) else "by region: "
+    return by + ", ".join(f"{name} {'never' if not share else f'{100 * share:.0f} %'}" for name, share in found.items())
 
 
 def _too_slow(summary: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import socket
@@ -100,6 +101,14 @@ def hold(wrong: Wrong, role: str, seconds: float) -> None:
     hold_models(wrong.patch, **{role: at_least(seconds)})
 
 
+def slow_for_four(wrong: Wrong) -> None:
+    """One pose is quick enough; a frame has four."""
+    hold(wrong, "pose", 0.01)
+    cores(wrong, 8)
+    parts = itertools.product((0, 80), (0, 60))
+    choose(wrong, regions={f"box{n}": {"rectangle_px": [x, y, 80, 60]} for n, (x, y) in enumerate(parts)})
+
+
 def swapped(wrong: Wrong) -> None:
     wrong.chosen["detector"] = tiny_models(wrong.folder / "models")["pose"]
 
@@ -152,6 +161,7 @@ KINDS: dict[str, tuple[Callable[[Wrong], None], str, str]] = {
     "no detector": (partial(choose, detector="{folder}/none.onnx"), "detector", "no detector model at"),
     "models swapped": (swapped, "detector", "is a pose model.*swap"),
     "a slow pose model": (partial(hold, role="pose", seconds=0.04), "speed", "frames will be skipped; take a smaller"),
+    "a pose model too slow for four": (slow_for_four, "speed", "those of 4 animals .* ms, .*frames will be skipped"),
     "a slow detector": (partial(hold, role="detector", seconds=0.26), "speed", "the state will never be tracking"),
     "no such keypoint": (partial(choose, anchor_keypoints="nose"), "box", "the detector has no nose; it has middle"),
     "a box beyond the frame": (partial(choose, crop_size=4000), "box", "crop_size is 4000, but frames are 160x120"),

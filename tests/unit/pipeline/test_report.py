@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.dark_animals import write_dark_animals
 from support.live_film import Camera, Segment, listen
 from support.pipelines import ANY_PORT, Files, make_settings, run_to_end
 
@@ -27,6 +28,20 @@ def test_it_says_in_how_many_frames_the_detector_looked_and_found_an_animal(tmp_
     assert "the detector looked at 3 frames, and found the animal in " in report(summary)
     half = {**summary, "detector": {"detections": 425, "unusable": 316, "failed": 0}}
     assert "the detector looked at 425 frames, and found the animal in 109 of them" in report(half)
+
+
+def test_several_animals_are_reported_by_animal_and_a_look_for_all_is_one(tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
+    detector = write_dark_animals(tmp_path / "dark_animals.onnx", 24)
+    source = "synthetic:arena,animals=2,size=320x240,seconds=0.2,seed=8"
+    settings = make_settings(
+        tmp_path, source=source, animals=2, pace="fast", detector=str(detector), pose="shipped", crop_size=120
+    )
+    summary = run_to_end(settings).summary
+    assert summary["counts"]["processed"] == summary["detector"]["detections"] == 6
+    said = report(summary)
+    assert "the detector looked at 6 frames, and found an animal in 6 of them" in said
+    assert "by animal: animal1 100 %, animal2 100 %" in said
 
 
 def test_frames_that_arrived_old_are_not_reported_as_lost(tmp_path: Path) -> None:
