@@ -65,7 +65,7 @@ class AravisCamera:
         self.call("get_integer_bounds", feature.encode(), byref(least), byref(most))
         return least.value, most.value, self.call("get_integer_increment", feature.encode())
 
-    def get_integer(self, feature: str) -> int:
+    def integer(self, feature: str) -> int:
         """Return the value of an integer feature. Raises SourceError if Aravis reports an error."""
         return int(self.call("get_integer", feature.encode()))
 
@@ -73,52 +73,60 @@ class AravisCamera:
         """Set an integer feature. Raises SourceError if Aravis reports an error."""
         self.call("set_integer", feature.encode(), value)
 
-    def set_float(self, what: str, value: float) -> float:
-        """Switch off automatic control of a feature and set it to a value clipped to its limits.
+    def choice(self, feature: str) -> tuple[str, list[str]]:
+        """Return the current entry of an enumeration and the entries available; none if the camera lacks it."""
+        if not self.has(feature):
+            return "", []
+        current = self.call("get_string", feature.encode()) or b""
+        function = "arv_camera_dup_available_enumerations_as_strings"
+        return current.decode(errors="replace"), self._arv.strings(function, self._camera, feature.encode())
 
-        Args:
-            what: ``exposure_time`` or ``gain``.
-            value: Value in µs (exposure time) or dB (gain).
+    def choose(self, feature: str, entry: str) -> None:
+        """Set an enumeration to ``entry``, if the camera has it and another entry is set."""
+        if self.has(feature) and self.call("get_string", feature.encode()) != entry.encode():
+            self.call("set_string", feature.encode(), entry.encode())
 
-        Returns:
-            The value that the camera reports afterwards.
+    # Aravis knows by which features the cameras of each vendor set exposure, gain, rate and trigger.
 
-        Raises:
-            SourceError: if the camera lacks the feature or reports an error.
-        """
+    def set_exposure_us(self, exposure_us: float) -> float | None:
+        """Fix the exposure time (µs) within its limits; return the one the camera reports, None if it has none."""
+        return self._set_number("exposure_time", exposure_us)
+
+    def set_gain(self, gain: float) -> tuple[float, str] | None:
+        """Fix the gain within its limits; return the one the camera reports and its unit, None if it has none."""
+        got = self._set_number("gain", gain)
+        return None if got is None else (got, "dB")
+
+    def set_rate(self, fps: float) -> bool:
+        """Set the frames per second within their limits; return False if the camera has no setting for them."""
+        if not self.call("is_frame_rate_available"):
+            return False
+        self.call("set_frame_rate", fps)
+        return True
+
+    def rate(self) -> float | None:
+        """Return the frames per second to expect; None if the camera does not say."""
+        return float(self.call("get_frame_rate")) or None if self.call("is_frame_rate_available") else None
+
+    def trigger_off(self) -> None:
+        """Let frames come without pulses."""
+        with suppress(SourceError):  # a camera without triggers
+            self.call("clear_triggers")
+
+    def trigger_on(self, line: str) -> None:
+        """Make each frame wait for a rising edge on ``line``. Raises SourceError if Aravis reports an error."""
+        self.call("set_trigger", line.encode())
+
+    def _set_number(self, what: str, value: float) -> float | None:
+        """Switch off automatic control of ``exposure_time`` or ``gain`` and set it, clipped to its limits."""
         if not self.call(f"is_{what}_available"):
-            raise SourceError(f"{self.title} has no setting for {what}; leave it out")
+            return None
         if self.call(f"is_{what.removesuffix('_time')}_auto_available"):
             self.call(f"set_{what}_auto", _AUTO_OFF)
         least, most = c_double(), c_double()
         self.call(f"get_{what}_bounds", byref(least), byref(most))
         self.call(f"set_{what}", min(max(value, least.value), most.value))
         return float(self.call(f"get_{what}"))
-
-    def pixel_formats(self) -> tuple[str, list[str]]:
-        """Return the current pixel format and all available ones."""
-        current = self.call("get_pixel_format_as_string") or b""
-        offered = self._arv.strings("arv_camera_dup_available_pixel_formats_as_strings", self._camera)
-        return current.decode(errors="replace"), offered
-
-    def trigger_on(self, line: str | None) -> str:
-        """Make each frame wait for a rising edge on a trigger line.
-
-        Args:
-            line: Name of the line; the camera's first one if None.
-
-        Returns:
-            The name of the line.
-
-        Raises:
-            SourceError: if the camera has no such line.
-        """
-        sources = self._arv.strings("arv_camera_dup_available_trigger_sources", self._camera)
-        line = line or next((source for source in sources if source.startswith("Line")), None)
-        if line not in sources:
-            raise SourceError(f"{self.title} has no trigger line {line}; it has {', '.join(sources) or 'none'}")
-        self.call("set_trigger", line.encode())
-        return line
 
     def create_stream(self, buffers: Callable[[int], int]) -> int:
         """Create a stream for frames. ``buffers`` returns the number of buffers for a frame size in bytes."""

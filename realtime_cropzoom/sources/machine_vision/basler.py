@@ -13,126 +13,64 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError, install_advice
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceOptions
+from realtime_cropzoom.sources.machine_vision.camera_setup import buffers, set_up
+from realtime_cropzoom.sources.machine_vision.feature_nodes import FeatureNodes
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
-from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
 from realtime_cropzoom.sources.machine_vision.read_timeout import ReadTimeout
-from realtime_cropzoom.sources.machine_vision.spec import (
-    CameraSpec,
-    buffers,
-    differs,
-    parse_camera,
-    place_region,
-    run_name,
-)
+from realtime_cropzoom.sources.machine_vision.spec import CameraSpec, parse_camera, run_name
 from realtime_cropzoom.types import UInt8
 
-_RATES = ("ResultingFrameRate", "ResultingFrameRateAbs", "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
-"""Nodes with the frame rate, best first. Their names depend on the age of the camera."""
 INSTALL = f"Basler cameras need pypylon: {install_advice('pypylon')}"
 _POLL_MS = 100
-"""Timeout (ms) of the wait for a frame. The stop is noticed after at most that time."""
+"""Timeout (ms) of the wait for a frame. The stop is noticed after at most that time.
+
+On Linux pylon ends the wait by SIGALRM, and sets a handler of its own before the first wait. A program that sets another
+handler after that makes the wait endless.
+"""
 _NO_ID = 2**64 - 1
 """Block id of cameras that do not count their frames."""
 
 
-class CameraNodes:
+class BaslerNodes(FeatureNodes):
     """Nodes of a camera: reads, sets and executes its features. Errors of pylon are passed on to the caller."""
 
     def __init__(self, node_map: Any, title: str) -> None:
         from pypylon import genicam
 
-        self.title = title
+        super().__init__(title)
         self._map, self._genicam = node_map, genicam
 
-    def has(self, name: str) -> bool:
+    def has(self, feature: str) -> bool:
         """Return whether a node exists and is readable at present."""
-        node = self._map.GetNode(name)
+        node = self._map.GetNode(feature)
         return node is not None and self._genicam.IsReadable(node)
 
-    def integer(self, name: str) -> int:
-        """Return the value of an integer node."""
-        return int(self._map.GetNode(name).GetValue())
+    def value(self, feature: str) -> Any:
+        """Return the value of a node."""
+        return self._map.GetNode(feature).GetValue()
 
-    def set_integer(self, feature: str, value: int) -> None:
-        """Set an integer node. ``value`` must be within its bounds and on its step."""
+    def set_value(self, feature: str, value: Any) -> None:
+        """Set a node. A number must be within its limits and on its step, and an integer for an integer node."""
         self._map.GetNode(feature).SetValue(value)
 
-    def bounds(self, feature: str) -> tuple[int, int, int] | None:
-        """Return minimum, maximum and step of an integer node; None if the camera lacks it."""
-        if not self.has(feature):
-            return None
+    def limits(self, feature: str) -> tuple[Any, Any]:
+        """Return minimum and maximum of a number: integers for an integer node."""
         node = self._map.GetNode(feature)
-        return node.GetMin(), node.GetMax(), node.GetInc()
+        return node.GetMin(), node.GetMax()
 
-    def choice(self, name: str) -> tuple[str, list[str]]:
-        """Return the current entry of an enumeration node and the entries available at present."""
-        node = self._map.GetNode(name)
-        there = [s for s in node.GetSymbolics() if self._genicam.IsAvailable(node.GetEntryByName(s))]
-        return node.GetValue(), there
+    def step(self, feature: str) -> int:
+        """Return the step of an integer node."""
+        return int(self._map.GetNode(feature).GetInc())
 
-    def choose(self, name: str, entry: str) -> None:
-        """Set an enumeration node to ``entry``."""
-        self._map.GetNode(name).SetValue(entry)
+    def entries(self, feature: str) -> list[str]:
+        """Return the entries of an enumeration node that are available at present."""
+        node = self._map.GetNode(feature)
+        return [name for name in node.GetSymbolics() if self._genicam.IsAvailable(node.GetEntryByName(name))]
 
-    def execute(self, name: str) -> None:
+    def execute(self, command: str) -> None:
         """Execute a command node."""
-        self._map.GetNode(name).Execute()
-
-    def set_number(self, names: tuple[str, ...], value: float, auto: str) -> float:
-        """Switch off automatic control and set a number, clipped to its limits.
-
-        Args:
-            names: Nodes to look for; the first one that exists is set.
-            value: Value in the unit of the node.
-            auto: Node that switches automatic control, if the camera has it.
-
-        Returns:
-            The value that the camera reports afterwards.
-
-        Raises:
-            SourceError: if the camera has none of the nodes.
-        """
-        name = next((n for n in names if self.has(n)), None)
-        if name is None:
-            raise SourceError(f"{self.title} has no setting {names[0]}; leave it out")
-        if self.has(auto):
-            self.choose(auto, "Off")
-        node = self._map.GetNode(name)
-        within = min(max(value, node.GetMin()), node.GetMax())
-        node.SetValue(round(within) if isinstance(node.GetMin(), int) else within)
-        return float(node.GetValue())
-
-    def set_rate(self, fps: float | None) -> float | None:
-        """Set the frames per second, unless ``fps`` is None; return the expected rate, None if it is unknown."""
-        if fps is not None:
-            if self.has("AcquisitionFrameRateEnable"):
-                self._map.GetNode("AcquisitionFrameRateEnable").SetValue(True)
-            self.set_number(("AcquisitionFrameRate", "AcquisitionFrameRateAbs"), fps, auto="AcquisitionFrameRateAuto")
-        return next((float(self._map.GetNode(n).GetValue()) for n in _RATES if self.has(n)), None)
-
-    def trigger_on(self, line: str | None) -> str:
-        """Make each frame wait for a rising edge on a trigger line.
-
-        Args:
-            line: Name of the line; the camera's first one if None.
-
-        Returns:
-            The name of the line.
-
-        Raises:
-            SourceError: if the camera has no such line.
-        """
-        self.choose("TriggerSelector", "FrameStart")
-        self.choose("TriggerMode", "On")
-        _, sources = self.choice("TriggerSource")
-        line = line or next((source for source in sources if source.startswith("Line")), None)
-        if line not in sources:
-            raise SourceError(f"{self.title} has no trigger line {line}; it has {', '.join(sources) or 'none'}")
-        self.choose("TriggerSource", line)
-        if "RisingEdge" in self.choice("TriggerActivation")[1]:
-            self.choose("TriggerActivation", "RisingEdge")
-        return line
+        self._map.GetNode(command).Execute()
 
     def tick_frequency(self) -> int:
         """Return the ticks per second of the camera's timestamps. Those of USB cameras are in ns."""
@@ -188,9 +126,14 @@ class BaslerCamera:
             self._camera = self._find(spec.name)
             try:
                 self._camera.Open()
-                self.nodes = CameraNodes(self._camera.GetNodeMap(), self._camera.GetDeviceInfo().GetFriendlyName())
+                about = self._camera.GetDeviceInfo()
+                self.nodes = BaslerNodes(self._camera.GetNodeMap(), about.GetFriendlyName())
                 """Features of the camera."""
-                self.info = self._set_up(spec, options)
+                name = run_name(about.GetModelName(), about.GetSerialNumber())
+                self._format, self.info = set_up(self.nodes, spec.line, options, name)
+                frame_bytes = self._format.image_bytes(self.info.width, self.info.height)
+                self._camera.MaxNumBuffer.SetValue(buffers(self.info.fps, frame_bytes))
+                self._ticks_a_second = self.nodes.tick_frequency()
             except BaseException:
                 self._camera.DestroyDevice()
                 raise
@@ -242,33 +185,6 @@ class BaslerCamera:
                 return self._pylon.InstantCamera(factory.CreateDevice(device))
         there = ", ".join(f"{d.GetModelName()} {d.GetSerialNumber()}" for d in devices) or "none"
         raise SourceError(f"Basler camera {name or ''} not found; connected: {there}")
-
-    def _set_up(self, spec: CameraSpec, options: SourceOptions) -> SourceInfo:
-        """Apply the options to the camera and return its properties, with notes on what differs."""
-        nodes = self.nodes
-        current, offered = nodes.choice("PixelFormat")
-        self._format = choose_format(options.pixel_format, current, offered, nodes.title)
-        nodes.choose("PixelFormat", self._format.name)
-        notes = [self._format.note] if self._format.note else []
-        notes += place_region(nodes, options)
-        if options.exposure_ms is not None:
-            got = nodes.set_number(("ExposureTime", "ExposureTimeAbs"), options.exposure_ms * 1e3, auto="ExposureAuto")
-            notes += differs("exposure", options.exposure_ms, got / 1e3, "ms")
-        if options.gain is not None:
-            got = nodes.set_number(("Gain", "GainRaw"), options.gain, auto="GainAuto")
-            notes += differs("gain", options.gain, got, "dB" if nodes.has("Gain") else "(raw units)")
-        fps = nodes.set_rate(None if options.trigger else options.fps)
-        if options.trigger:
-            notes.append(f"each frame waits for a pulse on {nodes.trigger_on(spec.line)}")
-            fps = options.fps
-        elif options.fps is not None and fps is not None:
-            notes += differs("frame rate", options.fps, fps, "fps")
-        width, height = nodes.integer("Width"), nodes.integer("Height")
-        self._camera.MaxNumBuffer.SetValue(buffers(fps, self._format.image_bytes(width, height)))
-        self._ticks_a_second = nodes.tick_frequency()
-        about = self._camera.GetDeviceInfo()
-        name = run_name(about.GetModelName(), about.GetSerialNumber())
-        return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
 
     def _complete_frame(self, result: Any) -> CapturedFrame | None:
         """Return the grabbed frame; None if parts of it are missing."""

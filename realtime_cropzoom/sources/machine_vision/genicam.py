@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SourceError
-from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceOptions
 from realtime_cropzoom.sources.machine_vision.aravis import buffer_data, devices, library
 from realtime_cropzoom.sources.machine_vision.aravis_camera import open_camera
+from realtime_cropzoom.sources.machine_vision.camera_setup import buffers, set_up
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
-from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
 from realtime_cropzoom.sources.machine_vision.read_timeout import ReadTimeout
-from realtime_cropzoom.sources.machine_vision.spec import (
-    CameraSpec,
-    buffers,
-    differs,
-    parse_camera,
-    place_region,
-    run_name,
-)
+from realtime_cropzoom.sources.machine_vision.spec import CameraSpec, parse_camera, run_name
 from realtime_cropzoom.types import UInt8
 
 _POLL_US = 100_000
 """Timeout (µs) of the wait for a frame. The stop is noticed after at most that time."""
-_CONTINUOUS, _SUCCESS = 0, 0
+_SUCCESS = 0
 
 
 def open_genicam(rest: str, options: SourceOptions) -> Source:
@@ -82,9 +74,9 @@ class GenicamCamera:
                 f"genicam:{spec.name or ''} cannot be opened ({error}); 'cropzoom cameras' lists the connected ones"
             ) from error
         try:
-            notes, fps = self._set_up(spec, options)
-            self._stream = self._camera.create_stream(partial(buffers, fps))
-            self.info = self._describe(fps, options.fps, notes)
+            camera = self._camera
+            self._format, self.info = set_up(camera, spec.line, options, run_name(camera.title))
+            self._stream = camera.create_stream(partial(buffers, self.info.fps))
         except BaseException:
             self._camera.close()
             raise
@@ -124,48 +116,6 @@ class GenicamCamera:
         """Stop and release the camera."""
         self._camera.close()
 
-    def _set_up(self, spec: CameraSpec, options: SourceOptions) -> tuple[list[str], float | None]:
-        """Apply the options to the camera; return messages for the user and the expected frames per second."""
-        camera = self._camera
-        current, offered = camera.pixel_formats()
-        self._format = choose_format(options.pixel_format, current, offered, camera.title)
-        if self._format.name != current:
-            camera.call("set_pixel_format_from_string", self._format.name.encode())
-        notes = [self._format.note] if self._format.note else []
-        notes += place_region(camera, options)
-        if options.exposure_ms is not None:
-            got = camera.set_float("exposure_time", options.exposure_ms * 1e3)
-            notes += differs("exposure", options.exposure_ms, got / 1e3, "ms")
-        if options.gain is not None:
-            notes += differs("gain", options.gain, camera.set_float("gain", options.gain), "dB")
-        if camera.has("AcquisitionMode"):
-            camera.call("set_acquisition_mode", _CONTINUOUS)
-        if options.trigger:
-            line = camera.trigger_on(spec.line)
-            return [*notes, f"each frame waits for a pulse on {line}"], options.fps
-        # Another program may have left the camera in trigger mode, in which it would send no frame.
-        with suppress(SourceError):
-            camera.call("clear_triggers")
-        return notes, self._set_rate(options.fps, notes)
-
-    def _set_rate(self, asked: float | None, notes: list[str]) -> float | None:
-        camera = self._camera
-        if not camera.call("is_frame_rate_available"):
-            if asked is not None:
-                notes.append(f"asked for {asked:g} fps, but the camera has no setting for it")
-            return None
-        if asked is not None:
-            camera.call("set_frame_rate", asked)
-        got = float(camera.call("get_frame_rate"))
-        if asked is not None:
-            notes += differs("frame rate", asked, got, "fps")
-        return got or None
-
-    def _describe(self, fps: float | None, asked_fps: float | None, notes: list[str]) -> SourceInfo:
-        width, height = self._camera.get_integer("Width"), self._camera.get_integer("Height")
-        name = run_name(self._camera.title)
-        return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=asked_fps)
-
     def _complete_frame(self, buffer: int) -> CapturedFrame | None:
         """Return the frame in a buffer; None if parts of it are missing."""
         arv, received_ns = self._arv, now_ns()
@@ -190,4 +140,4 @@ class GenicamCamera:
             raise SourceError(f"{self.info.name} no longer answers")
         advice = "; see docs/how-to/genicam.md on packets"
         if self._timeout.check(self.info.name, self._losses.failing, advice):
-            self._camera.get_integer("Width")  # raises if the camera is gone
+            self._camera.integer("Width")  # raises if the camera is gone

@@ -19,19 +19,12 @@ import numpy as np
 
 from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SourceError, error_text, install_advice
-from realtime_cropzoom.sources.base import CapturedFrame, SourceInfo, SourceOptions
+from realtime_cropzoom.sources.base import CapturedFrame, SourceOptions
+from realtime_cropzoom.sources.machine_vision.camera_setup import buffers, set_up
 from realtime_cropzoom.sources.machine_vision.frame_loss import FrameLossCounter
 from realtime_cropzoom.sources.machine_vision.gentl_nodes import GentlNodes, in_words
-from realtime_cropzoom.sources.machine_vision.pixel_formats import choose_format
 from realtime_cropzoom.sources.machine_vision.read_timeout import ReadTimeout
-from realtime_cropzoom.sources.machine_vision.spec import (
-    CameraSpec,
-    buffers,
-    differs,
-    parse_camera,
-    place_region,
-    run_name,
-)
+from realtime_cropzoom.sources.machine_vision.spec import CameraSpec, parse_camera, run_name
 from realtime_cropzoom.types import UInt8
 
 FOLDERS = "GENICAM_GENTL64_PATH"
@@ -105,7 +98,9 @@ class GentlCamera:
                 self._acquirer.add_callback(self._acquirer.Events.INCOMPLETE_BUFFER, _when_incomplete(self._losses))
                 self.nodes = GentlNodes(self._acquirer.remote_device.node_map, title)
                 """Features of the camera."""
-                self.info = self._set_up(spec, options)
+                self._format, self.info = set_up(self.nodes, spec.line, options, run_name(*title.split()))
+                wanted = buffers(self.info.fps, self._format.image_bytes(self.info.width, self.info.height))
+                self._acquirer.num_buffers = max(wanted, self._acquirer.min_num_buffers)
         except BaseException:
             self.close()
             raise
@@ -168,35 +163,6 @@ class GentlCamera:
                 return device
         there = ", ".join(f"{_about(d, 'model')} {_about(d, 'serial_number')}".strip() for d in devices) or "none"
         raise SourceError(f"camera gentl:{name or ''} not found; connected: {there}")
-
-    def _set_up(self, spec: CameraSpec, options: SourceOptions) -> SourceInfo:
-        """Apply the options to the camera and return its properties, with notes on what differs."""
-        nodes = self.nodes
-        current, offered = nodes.choice("PixelFormat")
-        self._format = choose_format(options.pixel_format, current, offered, nodes.title)
-        nodes.choose("PixelFormat", self._format.name)
-        notes = [self._format.note] if self._format.note else []
-        notes += place_region(nodes, options)
-        if options.exposure_ms is not None:
-            got = nodes.set_number(("ExposureTime", "ExposureTimeAbs"), options.exposure_ms * 1e3, auto="ExposureAuto")
-            notes += differs("exposure", options.exposure_ms, got / 1e3, "ms")
-        if options.gain is not None:
-            got = nodes.set_number(("Gain", "GainRaw"), options.gain, auto="GainAuto")
-            notes += differs("gain", options.gain, got, "dB" if nodes.has("Gain") else "(raw units)")
-        nodes.choose("AcquisitionMode", "Continuous")
-        fps = nodes.set_rate(None if options.trigger else options.fps)
-        if options.trigger:
-            notes.append(f"each frame waits for a pulse on {nodes.trigger_on(spec.line)}")
-            fps = options.fps
-        else:
-            nodes.choose("TriggerMode", "Off")  # another program may have left it on: no frame would come
-            if options.fps is not None and fps is not None:
-                notes += differs("frame rate", options.fps, fps, "fps")
-        width, height = nodes.integer("Width"), nodes.integer("Height")
-        wanted = buffers(fps, self._format.image_bytes(width, height))
-        self._acquirer.num_buffers = max(wanted, self._acquirer.min_num_buffers)
-        name = run_name(*nodes.title.split())
-        return SourceInfo(name, width, height, fps, None, live=True, notes=tuple(notes), asked_fps=options.fps)
 
     def _complete_frame(self, buffer: Any) -> CapturedFrame | None:
         """Return the frame in a buffer; None if it holds less than an image."""

@@ -23,6 +23,10 @@ from realtime_cropzoom.types import UInt8
 
 SOON_S = 30.0
 
+# On Linux pylon ends its waits by SIGALRM, with a handler of its own. The usual time limit of a test takes that signal
+# for itself: then a wait of pylon never ends, or its alarm is taken for the end of the time.
+pytestmark = pytest.mark.timeout(method="thread")
+
 
 @pytest.fixture(autouse=True)
 def _emulated(request: pytest.FixtureRequest) -> None:

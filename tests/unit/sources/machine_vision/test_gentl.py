@@ -154,4 +154,4 @@ def test_a_run_tracks_its_frames_and_ends_whole(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, source="gentl:0", camera_size="320x240", camera_fps=50, frames=30)
     pipeline = run_to_end(settings)
     assert check_complete(pipeline.folder).summary["counts"]["captured"] == 30
-    assert cropzoom_threads() == before
+    assert cropzoom_threads() <= before

@@ -36,14 +36,43 @@ def test_a_camera_that_sends_nothing_is_lost(clock: Clock) -> None:
         timeout.check("cam", 0, "")
 
 
-@pytest.mark.parametrize("triggered", [False, True])
-def test_a_camera_that_sends_only_incomplete_frames_is_lost(clock: Clock, *, triggered: bool) -> None:
-    timeout = ReadTimeout(0.3, triggered=triggered, now=clock)
+def test_a_camera_that_sends_only_incomplete_frames_is_lost(clock: Clock) -> None:
+    timeout = ReadTimeout(0.3, triggered=False, now=clock)
     clock.ns = 300_000_000
     with pytest.raises(
         SourceError, match=r"cam has sent no complete frame for 0\.3 s, 7 incomplete; look at the cable"
     ):
         timeout.check("cam", 7, "; look at the cable")
+
+
+def test_a_triggered_camera_whose_frames_all_arrive_incomplete_is_lost(clock: Clock) -> None:
+    timeout = ReadTimeout(0.3, triggered=True, now=clock)
+    clock.ns = 9_000_000_000  # no pulse before
+    assert timeout.check("cam", 0, "")
+    for incomplete in range(1, 31):
+        clock.ns += 10_000_000
+        timeout.check("cam", incomplete, "")
+    clock.ns += 10_000_000
+    with pytest.raises(SourceError, match=r"cam has sent no complete frame for 0\.3 s, 31 incomplete$"):
+        timeout.check("cam", 31, "")
+
+
+@pytest.mark.parametrize("at_the_end", [1, 3])
+def test_a_triggered_camera_whose_last_frames_were_incomplete_may_wait_for_pulses(
+    clock: Clock, at_the_end: int
+) -> None:
+    """Bursts of pulses end and begin with incomplete frames. To open the camera again would lose more."""
+    timeout = ReadTimeout(2.0, triggered=True, now=clock)
+    incomplete, checked = 0, 0
+    for _ in range(5):
+        for _ in range(at_the_end):
+            clock.ns += 10_000_000
+            incomplete += 1
+            timeout.check("cam", incomplete, "")
+        for _ in range(100):
+            clock.ns += 100_000_000
+            checked += timeout.check("cam", incomplete, "")
+    assert checked == 5 * 5
 
 
 def test_a_complete_frame_starts_the_time_again(clock: Clock) -> None:
