@@ -71,6 +71,7 @@ TOGETHER = {
     "sources/arena/objects sources/arena/painting sources/arena/posture",
     "unit/sources/test_video_file.py": "sources/container",
     "unit/sources/live/test_decode_recovery.py": "sources/live/stream_decoder",
+    "unit/sources/machine_vision/test_camera_setup.py": "sources/machine_vision/feature_nodes",
     "unit/sources/machine_vision/test_genicam.py": "sources/machine_vision/aravis sources/machine_vision/aravis_camera",
     "unit/sources/machine_vision/test_gentl.py": "sources/machine_vision/gentl_nodes",
     "unit/sources/test_recorded_times.py": "sources/recording_table",

@@ -25,8 +25,8 @@ INSTALL = f"Basler cameras need pypylon: {install_advice('pypylon')}"
 _POLL_MS = 100
 """Timeout (ms) of the wait for a frame. The stop is noticed after at most that time.
 
-On Linux pylon ends the wait by SIGALRM, and sets a handler of its own before the first wait. A program that sets another
-handler after that makes the wait endless.
+On Linux pylon ends the wait by SIGALRM, and sets a handler of its own before the first wait. A program that sets
+another handler after that makes the wait endless.
 """
 _NO_ID = 2**64 - 1
 """Block id of cameras that do not count their frames."""
