@@ -1,6 +1,7 @@
 """Take the pictures of the page for the documentation: ``page_pictures.py``, with the synthetic arena in a Chromium.
 
-It needs the extras dev and browser, and Chromium; it takes about a minute and writes ``docs/pictures/view_*.png``.
+It needs the extras dev and browser, and Chromium; it takes some minutes and writes ``docs/pictures/view_*.png``.
+``page_pictures.py animals boxes`` takes these two alone.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support import chromium  # noqa: E402
 from support.browser import Pages, Rig, has_tracked, rig_in, until, write_rules  # noqa: E402
+from support.dark_animals import write_dark_animals  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 COLOURS = 256
 WIDE = {"width": 1280, "height": 720}
+HIGH = {"width": 1280, "height": 800}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+SUBJECTS = "window.cropzoom.page.camera().subjects"
 HISTORY = "window.cropzoom.store.cameras.get('cam0').history"
 
 
@@ -68,16 +72,45 @@ def several(rig: Rig, pages: Pages) -> None:
     save(page, "two_cameras")
 
 
+def animals(rig: Rig, pages: Pages) -> None:
+    """Take the picture of two animals that meet."""
+    detector = write_dark_animals(rig.folder / "dark_animals.onnx")
+    source = "synthetic:arena,animals=2,fps=15,seconds=endless,seed=8"
+    rig.run("--animals", 2, "--detector", detector, "--crop-size", 240, source=source)
+    page = pages.open(rig.view()[1], color_scheme="light", viewport=HIGH)
+    both = "one => one.uncertain && one.history.newest.box"
+    until(page, f"window.cropzoom?.shown()?.poseFrame > 60 && {SUBJECTS}.every({both})")
+    page.keyboard.press("Space")
+    until(page, "[...document.querySelectorAll('.animal-mark')].every(mark => mark.textContent === 'uncertain')")
+    save(page, "animals")
+
+
+def boxes(rig: Rig, pages: Pages) -> None:
+    """Take the picture of eight boxes, one of them empty."""
+    layout = rig.folder / "boxes.yaml"
+    source = "synthetic:arena,boxes=8,empty=1,size=1280x480,fps=10,seconds=endless"
+    rig.start("zones", layout, source, "--regions", "--grid", "4x2").process.wait()
+    rig.run("--regions", layout, "--crop-size", 120, source=source)
+    page = pages.open(rig.view()[1], color_scheme="dark", viewport=HIGH)
+    tracked = f"{SUBJECTS}.filter(one => one.state === 'tracking').length === 7"
+    until(page, f"window.cropzoom?.shown()?.poseFrame > 100 && {tracked}")
+    has_tracked(page)
+    save(page, "boxes")
+
+
+PICTURES_OF = {"one": live, "two": several, "animals": animals, "boxes": boxes}
+
+
 def main() -> int:
-    """Take all pictures."""
+    """Take all pictures, or those that the arguments name."""
+    chosen = sys.argv[1:] or [*PICTURES_OF]
     with tempfile.TemporaryDirectory() as folder, chromium.browser() as browser:
         pages = Pages(browser)
-        for name in ("one", "two"):
-            (Path(folder) / name).mkdir()
-        with rig_in(lambda: Path(folder) / "one") as rig:
-            live(rig, pages)
-        with rig_in(lambda: Path(folder) / "two") as rig:
-            several(rig, pages)
+        for name in chosen:
+            own = Path(folder) / name
+            own.mkdir()
+            with rig_in(lambda own=own: own) as rig:  # type: ignore[misc]
+                PICTURES_OF[name](rig, pages)
     return 0
 
 

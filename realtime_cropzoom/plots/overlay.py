@@ -38,8 +38,8 @@ _WHITE: Colour = (255, 255, 255)
 _DARK: Colour = (28, 28, 28)
 _LIGHT: Colour = (235, 235, 235)
 _BOX: Colour = (255, 214, 64)
-_BRIGHT = 115
-"""Brightness of a plate (0 to 255) from which black text on it has more contrast than white."""
+_BRIGHT = 0.18
+"""Luminance of a plate (0 to 1) from which black text on it has more contrast than white."""
 _FONT, _FONT_SCALE, _LINE_PX, _MARGIN_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 20, 8
 """Font and sizes of a legend at scale 1."""
 
@@ -172,12 +172,41 @@ def draw_caption(canvas: Any, text: str, place: tuple[int, int], size: float, pl
         size: Font scale of OpenCV.
         plate: RGB of the plate.
     """
+    left, top, right, bottom, x, y = _plate(canvas, text, place, size)
+    cv2.rectangle(canvas, (left, top), (right, bottom), plate, -1)
+    bright = np.dot((np.array(plate) / 255) ** 2.2, (0.2126, 0.7152, 0.0722)) > _BRIGHT
+    cv2.putText(canvas, text, (x, y), _FONT, size, _RIM if bright else _WHITE, 2, cv2.LINE_AA)
+
+
+def free_place(
+    canvas: Any, text: str, places: Sequence[tuple[int, int]], size: float, taken: list[tuple[int, int, int, int]]
+) -> tuple[int, int]:
+    """Return the first place at which a caption covers no other one; the first of all if there is none.
+
+    Args:
+        canvas: Picture (H, W, 3).
+        text: The text.
+        places: Lower left corners of the text (pixels).
+        size: Font scale of OpenCV.
+        taken: Left, top, right and bottom of the plates that are there; that of this caption is added.
+    """
+    plates = [_plate(canvas, text, place, size)[:4] for place in places]
+
+    def is_free(plate: tuple[int, int, int, int]) -> bool:
+        left, top, right, bottom = plate
+        return not any(left < r and x < right and top < b and y < bottom for x, y, r, b in taken)
+
+    chosen = next((k for k, plate in enumerate(plates) if is_free(plate)), 0)
+    taken.append(plates[chosen])
+    return places[chosen]
+
+
+def _plate(canvas: Any, text: str, place: tuple[int, int], size: float) -> tuple[int, int, int, int, int, int]:
+    """Return left, top, right and bottom of the plate of a caption in the picture, and x and y of its text."""
     (width, height), below = cv2.getTextSize(text, _FONT, size, 2)
     x = max(4, min(place[0], canvas.shape[1] - width - 4))
     y = max(height + 4, min(place[1], canvas.shape[0] - below - 1))
-    cv2.rectangle(canvas, (x - 4, y - height - 4), (x + width + 4, y + below), plate, -1)
-    bright = np.dot(plate, (0.299, 0.587, 0.114)) > _BRIGHT
-    cv2.putText(canvas, text, (x, y), _FONT, size, _RIM if bright else _WHITE, 2, cv2.LINE_AA)
+    return x - 4, y - height - 4, x + width + 4, y + below, x, y
 
 
 def legend_strip(

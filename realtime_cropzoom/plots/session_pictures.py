@@ -23,6 +23,7 @@ from realtime_cropzoom.plots.overlay import (
     draw_keypoint,
     draw_outline,
     fixed_point,
+    free_place,
     legend_strip,
     palette,
 )
@@ -165,13 +166,16 @@ def draw_frame(image: UInt8, tables: SessionTables, index: int, beside: Sequence
     width, height = image.shape[1] * _SCALE, image.shape[0] * _SCALE
     canvas: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     size = max(1.0, width / _panel_width(width, height) * _PANEL_WIDTH / 1280)
-    for one in (tables, *beside):
-        if index >= len(one.poses):
-            continue
-        if one.session.animal is not None:
-            _draw_one_of_several(canvas, one, index, size)
-        else:
+    there = [one for one in (tables, *beside) if index < len(one.poses)]
+    for one in there:
+        if one.session.animal is None:
             _draw_animal(canvas, one, index, size)
+        else:
+            _draw_one_of_several(canvas, one, index, size)
+    plates: list[tuple[int, int, int, int]] = []
+    for one in there:
+        if one.session.animal is not None:
+            _draw_number(canvas, one, index, size, plates)
     when = f"frame {index}" if np.isnan(tables.seconds[index]) else f"{tables.seconds[index]:6.2f} s"
     state = f"   {tables.states[index]}" if tables.session.region is None else ""
     draw_caption(canvas, f"{when}{state}", (18, canvas.shape[0] - 22), _TEXT * size)
@@ -193,7 +197,7 @@ def _draw_animal(canvas: Any, tables: SessionTables, index: int, size: float) ->
 
 
 def _draw_one_of_several(canvas: Any, tables: SessionTables, index: int, size: float) -> None:
-    """Draw one of several animals in a frame in its colour, with its number; nothing while it is missing."""
+    """Draw one of several animals in a frame in its colour; nothing while it is missing."""
     if not np.isfinite(tables.boxes[index]).all():
         return
     number = tables.session.animal or 0
@@ -208,9 +212,22 @@ def _draw_one_of_several(canvas: Any, tables: SessionTables, index: int, size: f
     keypoints = len(tables.keypoint_names)
     radii = [round(_RADIUS_PX * size * (1.0 if k else _FIRST)) for k in range(keypoints)]
     _draw_keypoints(canvas, tables.poses[index], [colour] * keypoints, radii)
+
+
+def _draw_number(
+    canvas: Any, tables: SessionTables, index: int, size: float, plates: list[tuple[int, int, int, int]]
+) -> None:
+    """Write the number of an animal above or below its box, where no other number is."""
+    number = tables.session.animal or 0
+    if not np.isfinite(tables.boxes[index]).all():
+        return
+    x, y, w, h = (round(_SCALE * v) for v in tables.boxes[index])
     text = f"{number} uncertain" if tables.uncertain[index] else str(number)
-    place = round(_SCALE * box.x) + round(4 * size), round(_SCALE * box.y) - round(12 * size)
-    draw_caption(canvas, text, place, _TEXT * size, colour)
+    left, right = x + round(4 * size), x + w - round(24 * size)
+    above, below = y - round(12 * size), y + h + round(30 * size)
+    places = [(left, above), (right, above), (left, below), (right, below)]
+    place = free_place(canvas, text, places, _TEXT * size, plates)
+    draw_caption(canvas, text, place, _TEXT * size, _colour_of_animal(number))
 
 
 def _box(tables: SessionTables, index: int) -> Box:

@@ -5,17 +5,39 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from realtime_cropzoom.messaging.message import EndMessage, HelloMessage, PoseMessage, StatusMessage
+from realtime_cropzoom.messaging.message import (
+    Animal,
+    AnimalsMessage,
+    BoxField,
+    EndMessage,
+    FrameMessage,
+    HelloMessage,
+    PoseMessage,
+    StatusMessage,
+    TimeField,
+)
 from realtime_cropzoom.view import protocol
-from realtime_cropzoom.view.protocol import Camera, History, Latency, Map, PoseRow, Status, Xyp
+from realtime_cropzoom.view.protocol import (
+    Camera,
+    History,
+    Latency,
+    Map,
+    PoseRow,
+    Status,
+    Subject,
+    SubjectRow,
+    Xyp,
+)
 
 HISTORY_S = 60.0
 """Length (s) of the history that a new page gets."""
 _HISTORY_PER_S = 30
 _MAX_POINTS = 200_000
-"""Maximum number of keypoints in the history: with more than 100 keypoints in a pose it is shorter than a minute."""
+"""Maximum number of keypoints in the history: with more than 100 keypoints in a frame it is shorter than a minute."""
+_MAX_SUBJECTS = 64
+"""Maximum number of regions or animals of a run that are shown."""
 EDGES_MS = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
 """Edges (ms) of the latency histogram."""
 _LATENCY_S = 10.0
@@ -89,26 +111,51 @@ class OccupancyMap:
         return Map(camera, GRID_W, self.rows, self.counts)
 
 
+class SubjectView:
+    """What the page knows of one animal."""
+
+    def __init__(self) -> None:
+        self.newest: PoseRow | None = None
+        """Its newest row; None before the first."""
+        self.seq: int | None = None
+        """Number of the last message about it."""
+        self.history: deque[PoseRow] = deque()
+
+    @property
+    def state(self) -> str:
+        """State of its newest pose."""
+        return "searching" if self.newest is None else self.newest.state
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether it may have been taken for another animal."""
+        return isinstance(self.newest, SubjectRow) and self.newest.uncertain
+
+    def remember(self, row: PoseRow, max_points: int) -> None:
+        """Add a row to the history, unless the last one is too near."""
+        kept = self.history
+        if not kept or row.t_unix_ms - kept[-1].t_unix_ms >= 1000 / _HISTORY_PER_S - 1:  # 1 ms for uneven frame times
+            kept.append(row)
+        while row.t_unix_ms - kept[0].t_unix_ms > HISTORY_S * 1000:
+            kept.popleft()
+        while len(kept) > 1 and len(kept) * len(row.keypoints) > max_points:
+            kept.popleft()
+
+
 class CameraView:
     """The newest run of one camera: what a page that joins now has to know."""
 
-    def __init__(self, camera: str, endpoint: str, hello: HelloMessage, region: str | None = None) -> None:
+    def __init__(self, camera: str, endpoint: str, hello: HelloMessage) -> None:
         """Begin with the hello message of a run.
 
         Args:
             camera: The unique name in the page.
             endpoint: The endpoint of the run.
             hello: Its hello message.
-            region: The region whose animal this shows; None for the one in the whole frame.
         """
-        self.camera, self.endpoint, self.region = camera, endpoint, region
+        self.camera, self.endpoint = camera, endpoint
         self.link = "connected"
         self._begin(hello)
-
-    @property
-    def speaks(self) -> bool:
-        """Whether this is the one of its run that shows events and takes orders: the first of several regions."""
-        return self.region is None or self.region == next(iter(self.hello.regions), None)
 
     def _begin(self, hello: HelloMessage) -> None:
         self.hello = hello
@@ -116,39 +163,63 @@ class CameraView:
         self.stream = "live"
         self.state = "searching"
         self.missed = 0
-        self._seq: int | None = None
         self.received_ns: int | None = None
         self.latencies = LatencyWindow()
         self.map = OccupancyMap(hello.width, hello.height)
-        self._history: deque[PoseRow] = deque()
+        self.subjects = _subjects(hello)
+        """The animals, if there are several; empty for one."""
+        self.views = [SubjectView() for _ in self.subjects or (None,)]
+        """One for each of them."""
         self._new: list[PoseRow] = []
 
     def take_hello(self, hello: HelloMessage, at_ns: int) -> bool:
         """Take a hello message; returns whether it begins a new run."""
-        is_new = hello.run != self.hello.run
+        is_new = hello.run != self.hello.run or _subjects(hello) != self.subjects
         if is_new:
             self._begin(hello)
         changed = is_new or hello != self.hello
         self.hello, self.received_ns = hello, at_ns
         return changed
 
-    def take_pose(self, pose: PoseMessage, latency_ms: float, at_ns: int) -> None:
-        """Take a pose, received at ``at_ns`` (monotonic). ``latency_ms`` is its age; infinite if it is not known."""
-        row = pose_row(pose, latency_ms)
-        if self._seq is not None:
-            self.missed += max(0, pose.seq - self._seq - 1)
-        self._seq = pose.seq
-        self.stream, self.state, self.received_ns = pose.stream, pose.state, at_ns
-        if row.latency_ms is not None:
-            self.latencies.add(row.latency_ms, at_ns)
-        self.map.add(row)
-        self._new.append(row)
-        self._remember(row)
+    def take_frame(self, message: FrameMessage, latency_ms: float, at_ns: int) -> None:
+        """Take a pose, or the poses of several animals, received at ``at_ns`` (monotonic).
+
+        Args:
+            message: The message.
+            latency_ms: Its age; infinite if it is not known.
+            at_ns: Time at which it was received (ns, monotonic).
+        """
+        rows = self._rows(message, latency_ms)
+        if not rows:
+            return
+        first = self.views[_place(rows[0])]
+        if first.seq is not None:
+            self.missed += max(0, message.seq - first.seq - 1)
+        first.seq = message.seq
+        self.stream, self.received_ns = message.stream, at_ns
+        if rows[0].latency_ms is not None:
+            self.latencies.add(rows[0].latency_ms, at_ns)
+        for row in rows:
+            self.map.add(row)
+            self.views[_place(row)].newest = row
+            self.views[_place(row)].remember(row, _MAX_POINTS // len(self.views))
+        self._new += rows
+        self.state = best_state(view.state for view in self.views)
+
+    def _rows(self, message: FrameMessage, latency_ms: float) -> list[PoseRow]:
+        """Return a row for each animal of a message; none if it is about an animal that the run has not named."""
+        if isinstance(message, AnimalsMessage):
+            animals = {animal.number: animal for animal in message.animals}
+            numbered = ((place, animals.get(place + 1)) for place in range(len(self.subjects)))
+            return [_animal_row(message, animal, place, latency_ms) for place, animal in numbered if animal is not None]
+        if not self.subjects:
+            return [pose_row(message, latency_ms)]
+        place = next((k for k, subject in enumerate(self.subjects) if subject.name == message.region), None)
+        return [] if place is None else [SubjectRow(*_values(message, message, latency_ms), place, False, 0)]
 
     def take_status(self, status: StatusMessage, at_ns: int) -> None:
         """Take a heartbeat, received at ``at_ns`` (monotonic)."""
-        self.status, self.stream, self.received_ns = status, status.stream, at_ns
-        self.state = status.state if self.region is None else status.regions.get(self.region, status.state)
+        self.status, self.stream, self.received_ns, self.state = status, status.stream, at_ns, status.state
 
     def take_end(self, end: EndMessage, at_ns: int) -> None:
         """Take the end of the run."""
@@ -161,7 +232,7 @@ class CameraView:
 
     def history_message(self) -> History:
         """Return the last minute."""
-        return History(self.camera, list(self._history))
+        return History(self.camera, [row for view in self.views for row in view.history])
 
     def camera_message(self, *, takes_orders: bool = False) -> Camera:
         """Return the description of the run.
@@ -172,7 +243,7 @@ class CameraView:
         hello = self.hello
         return Camera(
             camera=self.camera,
-            name=hello.camera if self.region is None else f"{hello.camera}/{self.region}",
+            name=hello.camera,
             endpoint=self.endpoint,
             link=self.link,
             run=hello.run,
@@ -187,6 +258,7 @@ class CameraView:
             filter=hello.filter,
             control=hello.control if takes_orders else None,
             preview=hello.preview is not None,
+            subjects=self.subjects,
         )
 
     def status_message(self, at_ns: int) -> Status | None:
@@ -226,16 +298,6 @@ class CameraView:
             age_s=round(max(0, at_ns - self.received_ns) / 1e9, 3),
         )
 
-    def _remember(self, row: PoseRow) -> None:
-        """Add a row to the history, unless the last one is too near."""
-        kept = self._history
-        if not kept or row.t_unix_ms - kept[-1].t_unix_ms >= 1000 / _HISTORY_PER_S - 1:  # 1 ms for uneven frame times
-            kept.append(row)
-        while row.t_unix_ms - kept[0].t_unix_ms > HISTORY_S * 1000:
-            kept.popleft()
-        while len(kept) > 1 and len(kept) * len(row.keypoints) > _MAX_POINTS:
-            kept.popleft()
-
 
 def _unix_ms(time_ns: int | None, unix_offset_ns: int) -> float | None:
     return None if time_ns is None else round((time_ns + unix_offset_ns) / 1e6, 2)
@@ -248,20 +310,68 @@ def _hours_left(free_bytes: int | None, bytes_per_s: float | None) -> float | No
     return round(free_bytes / bytes_per_s / 3600, 2)
 
 
+def best_state(states: Iterable[str]) -> str:
+    """Return the state of the animal that is tracked best."""
+    there = set(states)
+    return next((state for state in ("tracking", "coasting", "lost") if state in there), "searching")
+
+
+def _subjects(hello: HelloMessage) -> list[Subject]:
+    """Return the animals of a run with several; empty for one."""
+    if hello.regions:
+        return [Subject(name, corners) for name, corners in list(hello.regions.items())[:_MAX_SUBJECTS]]
+    return [Subject(str(k + 1), []) for k in range(min(hello.animals, _MAX_SUBJECTS))] if hello.animals > 1 else []
+
+
+def _place(row: PoseRow) -> int:
+    """Return the place of the animal of a row."""
+    return row.subject if isinstance(row, SubjectRow) else 0
+
+
 def pose_row(pose: PoseMessage, latency_ms: float) -> PoseRow:
     """Return a pose as a row, with positions to 0.01 px and times to 0.01 ms."""
-    time, box = pose.time, pose.box
+    return PoseRow(*_values(pose, pose, latency_ms))
+
+
+def _animal_row(message: AnimalsMessage, animal: Animal, place: int, latency_ms: float) -> SubjectRow:
+    return SubjectRow(*_values(message, animal, latency_ms), place, animal.uncertain, animal.meetings)
+
+
+_Values = tuple[
+    int,
+    float,
+    str,
+    tuple[float, float, float, float] | None,
+    float | None,
+    list[Xyp],
+    float | None,
+    bool | None,
+]
+"""The values of a ``PoseRow``."""
+
+
+def _values(message: FrameMessage, pose: PoseMessage | Animal, latency_ms: float) -> _Values:
+    """Return the values of a row: of the frame that a message is about, and of the pose of an animal in it."""
+    time, box = message.time, pose.box
     points = [_point(values) for values in pose.keypoints.values()]
-    return PoseRow(
-        frame=pose.frame,
-        t_unix_ms=round((time.captured_ns + time.unix_offset_ns) / 1e6, 2),
-        state=pose.state,
-        box=None if box is None else (round(box.x, 2), round(box.y, 2), box.w, box.h),
-        box_age_ms=None if box is None or not math.isfinite(box.age_ms) else round(box.age_ms, 2),
-        keypoints=points if any(points) else [],
-        latency_ms=round(latency_ms, 3) if math.isfinite(latency_ms) else None,
-        plausible=pose.plausible,
+    return (
+        message.frame,
+        _captured_unix_ms(time),
+        pose.state,
+        None if box is None else (round(box.x, 2), round(box.y, 2), box.w, box.h),
+        _age_of(box),
+        points if any(points) else [],
+        round(latency_ms, 3) if math.isfinite(latency_ms) else None,
+        pose.plausible,
     )
+
+
+def _captured_unix_ms(time: TimeField) -> float:
+    return round((time.captured_ns + time.unix_offset_ns) / 1e6, 2)
+
+
+def _age_of(box: BoxField | None) -> float | None:
+    return None if box is None or not math.isfinite(box.age_ms) else round(box.age_ms, 2)
 
 
 def _point(values: tuple[float | None, float | None, float | None]) -> Xyp:

@@ -12,9 +12,9 @@ from realtime_cropzoom.errors import ConfigError, explain
 from realtime_cropzoom.messaging.message import (
     EndMessage,
     EventMessage,
+    FrameMessage,
     HelloMessage,
     Message,
-    PoseMessage,
     StatusMessage,
 )
 from realtime_cropzoom.view.camera_view import CameraView
@@ -33,8 +33,6 @@ _RETRY_S = 3.0
 """Time (s) after which an endpoint that refused is tried again: its run may have been started anew."""
 _MAX_NAME = 200
 """Maximum length of the name of a camera. A message with a longer one is left out."""
-_MAX_REGIONS = 64
-"""Maximum number of regions of a run that are shown."""
 logger = logging.getLogger(__name__)
 
 
@@ -59,7 +57,7 @@ class EndpointFollower(Follower):
         super().__init__("cropzoom-follow")
         self.endpoint, self._keys, self._hub = endpoint, keys, hub
         self._cameras: dict[str, CameraView] = {}
-        """Name of the camera in its run, with the region if it has several → camera."""
+        """Name of the camera in its run → camera."""
         self._batch, self._second, self._map = _Every(_BATCH_S), _Every(_LATENCY_EVERY_S), _Every(_MAP_EVERY_S)
         self._missed_before: dict[str, int] = {}
 
@@ -97,61 +95,46 @@ class EndpointFollower(Follower):
         if isinstance(message, HelloMessage):
             self._take_hello(message, at_ns)
             return
-        known = self._of(message.camera)
-        if isinstance(message, PoseMessage):
-            known = [camera for camera in known if camera.region == message.region]
-        for camera in known:
-            if camera.hello.run == message.run:  # otherwise its hello message follows
-                self._take_for(camera, message, subscriber, at_ns)
-
-    def _of(self, camera: str) -> list[CameraView]:
-        """Return what is shown of a camera: one, or one for each region."""
-        return [shown for shown in self._cameras.values() if shown.hello.camera == camera]
+        camera = self._cameras.get(message.camera)
+        if camera is not None and camera.hello.run == message.run:  # otherwise its hello message follows
+            self._take_for(camera, message, subscriber, at_ns)
 
     def _take_for(self, camera: CameraView, message: Message, subscriber: Subscriber, at_ns: int) -> None:
         before = camera.stream
-        if isinstance(message, PoseMessage):
-            camera.take_pose(message, subscriber.age_ms(message, at_ns), at_ns)
+        if isinstance(message, FrameMessage):
+            camera.take_frame(message, subscriber.age_ms(message, at_ns), at_ns)
         elif isinstance(message, StatusMessage):
             camera.take_status(message, at_ns)
         elif isinstance(message, EndMessage):
             self._take_end(camera, message, at_ns)
         elif isinstance(message, EventMessage):
             camera.received_ns = at_ns
-            if camera.speaks:
-                self._take_event(camera, message)
+            self._take_event(camera, message)
         if camera.stream != before or isinstance(message, StatusMessage):
             self._publish_status(camera, at_ns)
 
     def _take_hello(self, hello: HelloMessage, at_ns: int) -> None:
         if len(hello.camera) > _MAX_NAME:
             return
-        regions: tuple[str | None, ...] = tuple(hello.regions)[:_MAX_REGIONS]
-        for region in regions or (None,):
-            self._take_hello_for(hello, region, at_ns)
-
-    def _take_hello_for(self, hello: HelloMessage, region: str | None, at_ns: int) -> None:
-        name = hello.camera if region is None else f"{hello.camera}/{region}"
-        camera = self._cameras.get(name)
+        camera = self._cameras.get(hello.camera)
         is_new = camera is None or camera.hello.run != hello.run
         if camera is None:
-            camera = CameraView(self._hub.name_of(name, self.endpoint), self.endpoint, hello, region)
+            camera = CameraView(self._hub.name_of(hello.camera, self.endpoint), self.endpoint, hello)
             camera.received_ns = at_ns
-            self._cameras[name] = camera
+            self._cameras[hello.camera] = camera
             self._hub.keep(camera)
         else:
             self._publish_poses(camera)  # of the run before
             if not camera.take_hello(hello, at_ns):
                 return
         self._set_link(camera, "connected", announce=True)
-        if is_new and camera.speaks:
+        if is_new:
             self._hub.add_event("run_started", f"run {hello.run} of {hello.source}", camera=camera.camera)
 
     def _take_end(self, camera: CameraView, end: EndMessage, at_ns: int) -> None:
         camera.take_end(end, at_ns)
         self._set_link(camera, "waiting", announce=True)
-        if camera.speaks:
-            self._hub.add_event("run_ended", f"run {end.run} has ended: {end.reason}", camera=camera.camera)
+        self._hub.add_event("run_ended", f"run {end.run} has ended: {end.reason}", camera=camera.camera)
 
     def _take_event(self, camera: CameraView, event: EventMessage) -> None:
         self._hub.add_event(

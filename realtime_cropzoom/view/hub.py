@@ -177,7 +177,7 @@ class Hub:
     def camera_message(self, camera: CameraView) -> Camera:
         """Return the description of a camera's run, with its name for orders if it is a run of this user."""
         named = self._runs.get(camera.hello.control or "")
-        return camera.camera_message(takes_orders=camera.speaks and named == as_reached_here(camera.endpoint))
+        return camera.camera_message(takes_orders=named == as_reached_here(camera.endpoint))
 
     def keep(self, camera: CameraView) -> None:
         """Keep a camera; the oldest is forgotten if there are too many."""

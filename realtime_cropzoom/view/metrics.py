@@ -51,7 +51,13 @@ class _HubCollector(Collector):
             cameras, triggers = [*self._hub.cameras.values()], [*self._hub.triggers.values()]
             at_ns = now_ns()
             statuses = [status for camera in cameras if (status := camera.status_message(at_ns)) is not None]
-            found = [_latencies(cameras), *_of_frames(statuses), *_of_cameras(statuses), *_of_triggers(triggers)]
+            found = [
+                _latencies(cameras),
+                *_of_frames(statuses),
+                *_of_cameras(statuses),
+                *_of_animals(cameras),
+                *_of_triggers(triggers),
+            ]
             pages = len(self._hub.pages)
         yield from found
         yield GaugeMetricFamily("cropzoom_pages", "Number of open pages.", pages)
@@ -103,6 +109,23 @@ def _of_cameras(statuses: list[Status]) -> Iterator[Metric]:
         for state in _STATES:
             states.add_metric([status.camera, state], float(status.state == state))
     yield states
+
+
+def _of_animals(cameras: list[CameraView]) -> Iterator[Metric]:
+    """Yield what is known of each of several animals."""
+    states = GaugeMetricFamily(
+        "cropzoom_animal_state", "1 for the state of each of several animals.", labels=["camera", "animal", "state"]
+    )
+    uncertain = GaugeMetricFamily(
+        "cropzoom_animal_uncertain", "1 while an animal may be another one.", labels=["camera", "animal"]
+    )
+    for camera in cameras:
+        for subject, view in zip(camera.subjects, camera.views, strict=False):
+            for state in _STATES:
+                states.add_metric([camera.camera, subject.name, state], float(view.state == state))
+            if not subject.outline:
+                uncertain.add_metric([camera.camera, subject.name], float(view.uncertain))
+    yield from (states, uncertain)
 
 
 def _of_triggers(triggers: list[Trigger]) -> Iterator[Metric]:

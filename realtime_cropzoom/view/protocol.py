@@ -12,6 +12,7 @@ times in ms, with fractions; all positions are frame pixels. Not-a-number is nul
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -43,6 +44,15 @@ class Endpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="endpoint"):
     """``waiting`` (no run answers yet), ``connected``, or ``refused``."""
     problem: str | None = None
     """Why it is refused, in one line."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """One of several animals that a camera sees: one of several in one arena, or the animal of a region."""
+
+    name: str
+    """Number of the animal, or name of the region."""
+    outline: list[tuple[float, float]]
+    """Corners of the region (frame pixels); empty for an animal in one arena with others."""
 
 
 class Camera(msgspec.Struct, frozen=True, tag_field="kind", tag="camera"):
@@ -77,6 +87,8 @@ class Camera(msgspec.Struct, frozen=True, tag_field="kind", tag="camera"):
     """Name of the run's socket for orders, for the field ``to`` of an order; null if it takes none from here."""
     preview: bool
     """Whether the run can send pictures."""
+    subjects: list[Subject] = []
+    """The animals, if the camera sees several; empty for one. The rows of poses then say whose they are."""
 
 
 class PoseRow(msgspec.Struct, frozen=True, array_like=True):
@@ -100,18 +112,30 @@ class PoseRow(msgspec.Struct, frozen=True, array_like=True):
     """Whether the pose looks like an animal; null without a pose."""
 
 
+class SubjectRow(PoseRow, frozen=True, array_like=True):
+    """One pose of one of several animals: the values of a ``PoseRow``, and these."""
+
+    subject: int
+    """Place of the animal in ``Camera.subjects``, from 0."""
+    uncertain: bool
+    """Whether it may have been taken for another animal."""
+    meetings: int
+    """Number of times that it became uncertain."""
+
+
 class Poses(msgspec.Struct, frozen=True, tag_field="kind", tag="poses"):
     """All new poses of a camera, about 30 times a second."""
 
     camera: str
-    rows: list[PoseRow]
+    rows: Sequence[PoseRow]
+    """Of several animals, each is a ``SubjectRow``."""
 
 
 class History(msgspec.Struct, frozen=True, tag_field="kind", tag="history"):
-    """Poses of the last minute, at most 30 a second; sent once, when a page joins."""
+    """Poses of the last minute, at most 30 a second of each animal; sent once, when a page joins."""
 
     camera: str
-    rows: list[PoseRow]
+    rows: Sequence[PoseRow]
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -130,7 +154,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     stream: str
     """live, stalled, reconnecting or ended; ``silent`` if no message came for 3 s."""
     state: str
-    """State of the newest pose: searching, tracking, coasting or lost."""
+    """State of the newest pose: searching, tracking, coasting or lost; of several animals, the best."""
     counts: dict[str, int]
     """Number of frames: captured, processed, skipped, failed, unsent."""
     fps: float

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from support import chromium
 
+from realtime_cropzoom.plots.overlay import palette
 from realtime_cropzoom.trigger.rules import zones
 from realtime_cropzoom.trigger.rules.rules import ZoneShape
 from realtime_cropzoom.view.app import STATIC
-from realtime_cropzoom.view.protocol import PictureHeader, PoseRow, Poses, encode, encode_picture
+from realtime_cropzoom.view.protocol import PictureHeader, PoseRow, Poses, SubjectRow, encode, encode_picture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -110,7 +111,76 @@ def test_a_pose_of_the_server_keeps_its_numbers(modules: Page) -> None:
     assert pose == {
         **{"frame": 7, "timeMs": 1.7e12, "state": "coasting", "box": [1, 2, 3, 4], "boxAgeMs": 12.5},
         **{"points": [[5.5, 6.5, 0.75], None], "latencyMs": 3.25, "plausible": True},
+        **{"subject": 0, "uncertain": False, "meetings": 0},
     }
+
+
+def test_a_pose_of_one_of_several_animals_says_whose_it_is(modules: Page) -> None:
+    row = SubjectRow(7, 1.7e12, "tracking", None, None, [], None, None, 3, True, 2)
+    pose = ask(modules, "pose_history", "return m.readPose(JSON.parse(given).rows[0]);", encode(Poses("cam0", [row])))
+    assert (pose["subject"], pose["uncertain"], pose["meetings"]) == (3, True, 2)
+
+
+def test_an_animal_has_the_colour_that_it_has_in_pictures(modules: Page) -> None:
+    colours = ask(modules, "scales", "return Array.from({ length: 16 }, (_, place) => m.animalColour(place));")
+    assert colours == [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in palette(16)]
+
+
+_SEVERAL = """
+    const camera = new m.Camera("cam0");
+    const subjects = [{ name: "1", outline: [] }, { name: "2", outline: [] }];
+    camera.greet({ run: "r", keypoint_names: ["snout"], subjects });
+    const row = (frame, subject, state = "tracking") =>
+        [frame, 1000 + frame, state, null, null, [[1, 2, 1]], null, true, subject, false, 0];
+"""
+
+
+def test_a_frame_is_there_once_it_is_there_for_each_animal(modules: Page) -> None:
+    code = """
+        camera.addPoses([row(1, 0), row(1, 1), row(2, 0)]);
+        const before = [camera.frames.at(1)?.frame, camera.frames.at(2), camera.frames.newest.frame];
+        camera.addPoses([row(3, 1)]);
+        return [before, camera.frames.at(2)?.frame, camera.frames.at(3)];
+    """
+    assert ask(modules, "state", _SEVERAL + code) == [[1, None, 1], 2, None], "the second animal has no pose in frame 2"
+
+
+def test_what_is_chosen_of_several_animals_is_what_is_traced(modules: Page) -> None:
+    code = """
+        camera.addPoses([row(1, 0), row(1, 1, "lost")]);
+        const first = [camera.history.newest.state, camera.state];
+        camera.chosen = 1;
+        const second = [camera.history.newest.state, camera.state];
+        camera.greet({ run: "r2", keypoint_names: ["snout"], subjects });
+        const again = [camera.chosen, camera.history.newest];
+        camera.greet({ run: "r3", keypoint_names: ["snout"] });
+        return [first, second, again, [camera.chosen, camera.several]];
+    """
+    found = ask(modules, "state", _SEVERAL + code)
+    assert found == [["tracking", "tracking"], ["lost", "tracking"], [1, None], [0, False]]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["tracking", "tracking"], ["tracking", "2 of 2 tracking"]),
+        (["tracking", "searching"], ["tracking", "1 of 2 tracking"]),
+        (["tracking", "lost"], ["some", "1 of 2 tracking"]),
+        (["tracking", "coasting"], ["some", "1 of 2 tracking"]),
+        (["lost", "searching"], ["lost", "0 of 2 tracking"]),
+    ],
+)
+def test_it_stands_out_if_an_animal_that_was_found_is_not_tracked(
+    modules: Page, states: list[str], expected: list[str]
+) -> None:
+    code = """
+        const { glance } = await import("/words.js");
+        camera.hello.link = "connected";
+        given.forEach((state, place) => camera.addPoses([row(1, place, state)]));
+        const { key, word } = glance(camera, true);
+        return [key, word];
+    """
+    assert ask(modules, "state", _SEVERAL + code, states) == expected
 
 
 _HISTORY = """

@@ -12,6 +12,8 @@ import zmq
 from realtime_cropzoom.client.base import SubscriberBase
 from realtime_cropzoom.clock import clock_id, now_ns
 from realtime_cropzoom.messaging.message import (
+    Animal,
+    AnimalsMessage,
     Counts,
     EndMessage,
     EventMessage,
@@ -41,6 +43,16 @@ def pose(seq: int, camera: str = "cam0", run: str = "r", schema: int = 1) -> Pos
         schema, run, camera, seq, seq, "tracking", "live", {"snout": (1.0, 2.0, 0.5)}, None, times,
         Counts(seq + 1, seq + 1, 0, 0, 0), plausible=True,
     )  # fmt: skip
+
+
+def animals(seq: int, *, uncertain: bool = False, count: int = 2) -> AnimalsMessage:
+    """Return a frame with several animals, side by side."""
+    there = [
+        Animal(k + 1, "tracking", {"snout": (10.0 + 20 * k, 2.0, 0.5)}, None, uncertain, int(uncertain), plausible=True)
+        for k in range(count)
+    ]
+    one = pose(seq)
+    return AnimalsMessage(1, one.run, one.camera, seq, seq, "live", there, one.time, one.counts)
 
 
 def hello(

@@ -59,7 +59,7 @@ export class Header {
     const seen = glance(camera, this.linked);
     const block = this._block(camera.name, () => this._choose(camera.name));
     const fps = camera.status && seen.stream === "live" ? ` ${fixed(camera.status.fps)} fps` : "";
-    fillBlock(block, { key: seen.key, picture: seen.icon, word: seen.word, about: camera.name, stream: seen.stream + fps });
+    fillBlock(block, { key: seen.key, picture: seen.icon, word: seen.word, about: [camera.name, seen.note].filter(Boolean).join(" · "), stream: seen.stream + fps });
     block.classList.toggle("small", cameras > 1 && chosen !== camera.name);
     setAttribute(block, "aria-current", cameras > 1 && chosen === camera.name ? "true" : null);
     setAttribute(block, "data-stream", camera.status?.stream ?? "");

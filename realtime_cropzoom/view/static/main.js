@@ -1,6 +1,7 @@
 // @ts-check
 // The live page of `cropzoom view`: brings its parts together.
 
+import { Animals } from "./animals.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { byId, fitCanvas, icon, make, setText } from "./dom.js";
@@ -51,6 +52,7 @@ class Page {
     this.header = new Header(this.store, choose);
     this.tiles = new Tiles(this.store, this.layers.on, choose);
     this.numbers = new Numbers();
+    this.animals = new Animals(() => { this.redraw(); this.showTexts(); });
     this.traces = new Traces();
     this.events = new Events(this.store);
     this.orders = new Orders(this.connection, this.store);
@@ -199,6 +201,7 @@ class Page {
     this.header.show(this.chosen);
     if (this.chosen === null) this.tiles.show(this.header.linked);
     this.numbers.show(this.camera());
+    this.animals.show(this.camera(), this.header.linked);
     this.controls.show(this.header.linked);
     this.rules.show();
     this.showCaption();
@@ -215,7 +218,7 @@ class Page {
     const picture = camera?.pairing.picture;
     const pose = this.view?.pose;
     const parts = [camera?.name, picture ? `frame ${picture.frame}` : "", pose ? clock(pose.timeMs, true) : "",
-      picture && !pose ? "no pose for this frame" : "", this.store.dropped ? `this browser is too slow: ${this.store.dropped} batches of poses left out` : "", pose?.plausible === false ? "pose not plausible" : ""];
+      picture && !pose ? "no pose for this frame" : "", this.store.dropped ? `this browser is too slow: ${this.store.dropped} batches of poses left out` : "", !camera?.several && pose?.plausible === false ? "pose not plausible" : ""];
     setText(byId("caption-text"), parts.filter(Boolean).join(" · "));
   }
 

@@ -47,7 +47,7 @@ export class Numbers {
     this._set("detector", fixed(status?.detector_fps), "per s");
     this._set("p50", milliseconds(latency?.p50), "ms");
     this._set("p99", milliseconds(latency?.p99), "ms");
-    this._set("box", fixed(box), "ms", box !== null && box > OLD_BOX_MS ? "warn" : "");
+    this._set("box", fixed(box), camera?.several ? `ms, ${camera.subject.title}` : "ms", box !== null && box > OLD_BOX_MS ? "warn" : "");
     this._set("backlog", count(status?.backlog), "");
     const left = status?.disk_hours ?? null;
     this._set("disk", left === null ? bytes(status?.disk_free_bytes) : hours(left),

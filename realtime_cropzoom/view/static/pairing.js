@@ -2,7 +2,7 @@
 // Brings a picture and the pose of the same frame together: the points belong on the animal of that picture.
 
 /** @typedef {import("./types.js").Pose} Pose */
-/** @typedef {import("./pose_history.js").PoseHistory} PoseHistory */
+/** What finds the pose of a frame. @typedef {{at: (frame: number) => Pose|null}} Frames */
 
 /**
  * A decoded picture.
@@ -48,13 +48,13 @@ export class Pairing {
 
   /**
    * Show the newest picture whose pose has come.
-   * @param {PoseHistory} history
+   * @param {Frames} frames
    * @param {number} nowMs
    * @returns {boolean} whether another picture is shown than before
    */
-  advance(history, nowMs) {
+  advance(frames, nowMs) {
     for (let i = this._waiting.length - 1; i >= 0; i -= 1) {
-      const pose = history.at(this._waiting[i].frame);
+      const pose = frames.at(this._waiting[i].frame);
       if (pose) return this._show(i, pose);
     }
     return this._showWithoutPose(nowMs);

@@ -6,6 +6,7 @@ import { fitCanvas, setText } from "./dom.js";
 import { clock } from "./format.js";
 import { drawOverlay, fitFrame } from "./overlay.js";
 import { STALE_MS } from "./pairing.js";
+import { animalColour } from "./scales.js";
 
 /** @typedef {import("./state.js").Camera} Camera */
 /** @typedef {import("./state.js").Store} Store */
@@ -47,9 +48,9 @@ export class PictureView {
       this._say(`Held at frame ${camera.pairing.picture.frame}`);
       return this._drawIfNew("frozen", false);
     }
-    camera.pairing.advance(camera.history, nowMs);
+    camera.pairing.advance(camera.frames, nowMs);
     const stale = camera.pairing.ageMs(nowMs) > STALE_MS;
-    this.pose = stale && this._posesGoOn() ? camera.history.newest : camera.pairing.pose;
+    this.pose = stale && this._posesGoOn() ? camera.frames.newest : camera.pairing.pose;
     this._say(stale ? this._why() : "");
     this._drawIfNew(stale ? "stale" : "live", stale);
   }
@@ -69,7 +70,7 @@ export class PictureView {
   _drawIfNew(mode, stale) {
     const zones = this.layers.zones && !this.hidesZones ? this._store.zonesOf(this.camera.name) : [];
     const { canvas } = this;
-    const now = [mode, this.camera.pairing.picture?.frame, this.pose?.frame, canvas.clientWidth, canvas.clientHeight,
+    const now = [mode, this.camera.pairing.picture?.frame, this.pose?.frame, this.camera.chosen, canvas.clientWidth, canvas.clientHeight,
       Object.values(this.layers), zones.map((zone) => zone.active), this.camera.hello?.run].join();
     if (now === this._drawn || !this.camera.hello) return;
     this._drawn = now;
@@ -86,8 +87,7 @@ export class PictureView {
     ctx.clearRect(0, 0, width, height);
     drawPicture(ctx, this.view, picture?.image ?? null, stale ? DIMMED : 1);
     drawOverlay(ctx, this.view, {
-      pose: this.pose,
-      trail: this.pose ? this.camera.history.before(this.pose.frame, TRAIL_MS) : [],
+      animals: animalsAt(this.camera, this.pose?.frame ?? null),
       bones: bonesOf(hello),
       names: hello.keypoint_names,
       zones,
@@ -98,7 +98,7 @@ export class PictureView {
   /** Whether poses come that are newer than the picture. */
   _posesGoOn() {
     const { picture } = this.camera.pairing;
-    const newest = this.camera.history.newest;
+    const { newest } = this.camera.frames;
     return newest !== null && (picture === null || newest.timeMs - picture.timeMs > STALE_MS);
   }
 
@@ -122,6 +122,29 @@ function drawPicture(ctx, view, image, alpha) {
   ctx.globalAlpha = alpha;
   ctx.drawImage(image, view.left, view.top, view.width, view.height);
   ctx.globalAlpha = 1;
+}
+
+/**
+ * What is drawn of each animal in a frame.
+ * @param {Camera} camera
+ * @param {number|null} frame  null: the outlines alone
+ * @returns {import("./overlay.js").Drawn[]}
+ */
+export function animalsAt(camera, frame) {
+  return camera.subjects.map((subject) => {
+    const { history, outline, name, place } = subject;
+    const pose = frame === null ? null : history.at(frame);
+    const trail = frame === null || (camera.several && !pose?.box) ? [] : history.before(frame, TRAIL_MS);
+    if (!camera.several) return { pose, trail };
+    if (outline.length) return { pose, trail, outline, label: [name, pose?.state].filter(Boolean).join(" "), short: name, chosen: place === camera.chosen };
+    const label = pose?.uncertain ? `${name} uncertain` : name;
+    return { pose: pose?.box ? pose : null, trail: sinceMissing(trail), label, colour: animalColour(place) };
+  });
+}
+
+/** A line over a gap would show a way that nobody has seen. @param {import("./types.js").Pose[]} trail */
+function sinceMissing(trail) {
+  return trail.slice(trail.findLastIndex((pose) => !pose.box) + 1);
 }
 
 /** The skeleton as indices of keypoints. @param {import("./types.js").CameraMessage} hello @returns {[number, number][]} */

@@ -12,8 +12,8 @@ const MOST_DROPPED = 1024;
  * @returns {Pose}
  */
 export function readPose(row) {
-  const [frame, timeMs, state, box, boxAgeMs, points, latencyMs, plausible] = row;
-  return { frame, timeMs, state, box, boxAgeMs, points: points.map(readKeypoint), latencyMs, plausible };
+  const [frame, timeMs, state, box, boxAgeMs, points, latencyMs, plausible, subject = 0, uncertain = false, meetings = 0] = row;
+  return { frame, timeMs, state, box, boxAgeMs, points: points.map(readKeypoint), latencyMs, plausible, subject, uncertain, meetings };
 }
 
 /** A keypoint without a place is none. @param {any} point */

@@ -59,8 +59,7 @@ export class PictureView {
     if (shown.picture.image) ctx.drawImage(shown.picture.image, view.left, view.top, view.width, view.height);
     const facts = this._data.facts;
     drawOverlay(ctx, view, {
-      pose: shown.row.pose,
-      trail: this._data.before(shown.frame, Math.round(TRAIL_S * this._data.fps)),
+      animals: [{ pose: shown.row.pose, trail: this._data.before(shown.frame, Math.round(TRAIL_S * this._data.fps)) }],
       bones: bonesOf(facts),
       names: facts.keypoint_names,
       zones: this._zones(shown.frame),

@@ -34,5 +34,22 @@ export function likelihoodColour(likelihood) {
   return TABLE[Math.round(Math.min(Math.max(likelihood, 0), 1) * STEPS)];
 }
 
+/** Colours of several animals, in order of their numbers; those of the pictures of `cropzoom draw`. */
+export const ANIMAL_COLOURS = [
+  "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#6e3ca0", "#8c564b",
+  "#998a08", "#aa62d9", "#177334", "#990b08", "#6281d9", "#4a7317", "#990883", "#62d9c8",
+];
+
+/** Return the colour of an animal. @param {number} place  from 0 */
+export function animalColour(place) {
+  return ANIMAL_COLOURS[place % ANIMAL_COLOURS.length];
+}
+
+/** Return black or white: that with more contrast on a colour (luminance as WCAG has it). @param {string} colour  as #rrggbb */
+export function inkOn(colour) {
+  const [r, g, b] = [1, 3, 5].map((at) => (Number.parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#0f0f0f" : "#ffffff";
+}
+
 /** Number of colours for lines, `--line-0` … of the theme; further lines begin again. */
 export const LINE_COLOURS = 6;

@@ -2,11 +2,10 @@
 // Saves the picture with all that is drawn on it, and a line that says what it is.
 
 import { drawOverlay, fitFrame } from "./overlay.js";
-import { bonesOf } from "./picture.js";
+import { animalsAt, bonesOf } from "./picture.js";
 import { clock } from "./format.js";
 
 const FOOT = 34;
-const TRAIL_MS = 2000;
 const LEAST_WIDTH = 960;
 
 /**
@@ -42,8 +41,7 @@ function compose(store, view, hello) {
   const picture = camera.pairing.picture;
   if (picture) ctx.drawImage(picture.image, 0, 0, width, height);
   drawOverlay(ctx, fitFrame(width, height, hello.width, hello.height), {
-    pose,
-    trail: pose ? camera.history.before(pose.frame, TRAIL_MS) : [],
+    animals: animalsAt(camera, pose?.frame ?? null),
     bones: bonesOf(hello),
     names: hello.keypoint_names,
     zones: store.zonesOf(camera.name),
@@ -64,5 +62,5 @@ function captionOf({ camera, pose }, hello) {
   const date = timeMs ? new Date(timeMs).toLocaleDateString("sv") : "";
   const other = pose && picture && picture.frame !== pose.frame ? ` on the picture of frame ${picture.frame}` : "";
   return [camera.name, pose ? `frame ${pose.frame}${other}` : picture ? `frame ${picture.frame}, no pose` : "no picture",
-    timeMs ? `${date} ${clock(timeMs, true)}` : "", pose?.state ?? "", `run ${hello.run}`].filter(Boolean).join("   ·   ");
+    timeMs ? `${date} ${clock(timeMs, true)}` : "", camera.several ? "" : pose?.state ?? "", `run ${hello.run}`].filter(Boolean).join("   ·   ");
 }

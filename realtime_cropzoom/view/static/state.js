@@ -15,6 +15,63 @@ const FLASH_MS = 900;
 /** The snapshot of a server that the page has come to is here after this time. */
 const SNAPSHOT_MS = 3000;
 
+/** One animal of a camera: the only one, one of several in one arena, or that of a region. */
+export class Subject {
+  /**
+   * @param {number} place       from 0
+   * @param {string} name        its number, or the name of its region; "" for the only one
+   * @param {[number, number][]} outline  corners of its region; empty without one
+   * @param {number} keypoints
+   */
+  constructor(place, name, outline, keypoints) {
+    this.place = place;
+    this.name = name;
+    this.outline = outline;
+    this.history = new PoseHistory();
+    this.bins = new TraceBins(keypoints);
+  }
+
+  /** What it is called. */
+  get title() {
+    return this.outline.length || !this.name ? this.name : `Animal ${this.name}`;
+  }
+
+  /** State of the newest pose; "" while there is none. */
+  get state() {
+    return this.history.newest?.state ?? "";
+  }
+
+  get uncertain() {
+    return this.history.newest?.uncertain ?? false;
+  }
+}
+
+/** The poses of all animals of a camera, by their frame. A frame is there once it is there for each animal. */
+class Frames {
+  /** @param {Camera} camera */
+  constructor(camera) {
+    this._camera = camera;
+  }
+
+  /**
+   * Return a pose of exactly this frame; null if there is none, or if others may still come.
+   * @param {number} frame
+   */
+  at(frame) {
+    const { subjects } = this._camera;
+    if (subjects.length === 1) return subjects[0].history.at(frame);
+    if (!subjects.every(({ history }) => (history.newest?.frame ?? -1) >= frame)) return null;
+    return subjects.map(({ history }) => history.at(frame)).find((pose) => pose !== null) ?? null;
+  }
+
+  /** A pose of the newest frame that is there for each animal; null if there is none. */
+  get newest() {
+    const { subjects } = this._camera;
+    if (subjects.length === 1) return subjects[0].history.newest;
+    return this.at(Math.min(...subjects.map(({ history }) => history.newest?.frame ?? -1)));
+  }
+}
+
 /** One camera, with all that is known of its run. */
 export class Camera {
   /** @param {string} name */
@@ -29,8 +86,10 @@ export class Camera {
     this.latency = null;
     /** @type {import("./types.js").MapMessage|null} */
     this.map = null;
-    this.history = new PoseHistory();
-    this.bins = new TraceBins(0);
+    this.subjects = [new Subject(0, "", [], 0)];
+    /** Place of the animal whose traces and numbers are shown. */
+    this.chosen = 0;
+    this.frames = new Frames(this);
     this.pairing = new Pairing();
     this.pictures = 0;
     /** @type {Record<string, import("./types.js").Settable>} what may be set while the run goes on */
@@ -41,13 +100,32 @@ export class Camera {
     this.grewAtMs = {};
   }
 
+  /** The animal whose traces and numbers are shown. */
+  get subject() {
+    return this.subjects[this.chosen];
+  }
+
+  get history() {
+    return this.subject.history;
+  }
+
+  get bins() {
+    return this.subject.bins;
+  }
+
+  /** Whether it shows several animals. */
+  get several() {
+    return this.subjects.length > 1;
+  }
+
   /** Address of the run for orders; null if it takes none. */
   get control() {
     return this.hello?.control ?? null;
   }
 
-  /** State of the newest pose; "" while there is none. */
+  /** State of the newest pose; "" while there is none. Of several animals, that of the one that is tracked best. */
   get state() {
+    if (this.several) return this.status?.publishing === false ? this.status.state : bestState(this.subjects);
     const paused = this.status !== null && !this.status.publishing;
     return (paused ? null : this.history.newest?.state) ?? this.status?.state ?? "";
   }
@@ -56,12 +134,15 @@ export class Camera {
   greet(hello) {
     const restarted = hello.run !== this.hello?.run;
     const keypoints = hello.keypoint_names?.length ?? 0;
+    const several = hello.subjects ?? [];
+    const named = several.length ? several : [{ name: "", outline: [] }];
+    const same = named.map(({ name }) => name).join("\n") === this.subjects.map(({ name }) => name).join("\n");
     this.hello = hello;
     this.announced = true;
-    if (!restarted && this.bins.traces.length === keypoints) return;
-    this.history.clear();
+    if (!restarted && same && this.bins.traces.length === keypoints) return;
     this.pairing.clear();
-    this.bins = new TraceBins(keypoints);
+    this.subjects = named.map(({ name, outline }, place) => new Subject(place, name, outline, keypoints));
+    if (!same) this.chosen = 0;
     this.status = this.latency = this.map = null;
     this.settable = {};
     this.grewAtMs = {};
@@ -69,7 +150,11 @@ export class Camera {
 
   /** @param {any[][]} rows */
   addPoses(rows) {
-    for (const pose of this.history.add(rows.map(readPose))) this.bins.add(pose);
+    const poses = rows.map(readPose);
+    for (const { place, history, bins } of this.subjects) {
+      const own = this.several ? poses.filter((pose) => pose.subject === place) : poses;
+      for (const pose of history.add(own)) bins.add(pose);
+    }
   }
 
   /** @param {import("./types.js").StatusMessage} status */
@@ -82,6 +167,13 @@ export class Camera {
     this.status = status;
     this.statusAtMs = now;
   }
+}
+
+/** @param {Subject[]} subjects @returns {string} */
+function bestState(subjects) {
+  /** @type {string[]} */
+  const states = subjects.map(({ state }) => state);
+  return ["tracking", "coasting", "lost", "searching"].find((state) => states.includes(state)) ?? "";
 }
 
 export class Store {

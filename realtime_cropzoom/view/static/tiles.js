@@ -48,7 +48,7 @@ export class Tiles {
       useIcon(state.firstElementChild, seen.icon);
       setText(word, seen.word);
       const recording = camera.status?.recording ? "● REC" : "";
-      setText(about, [`${fixed(camera.status?.fps)} fps`, recording].filter(Boolean).join(" · "));
+      setText(about, [seen.note ?? "", `${fixed(camera.status?.fps)} fps`, recording].filter(Boolean).join(" · "));
     }
   }
 

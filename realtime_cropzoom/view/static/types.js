@@ -15,7 +15,12 @@
  * @property {(Keypoint|null)[]} points
  * @property {number|null} latencyMs   captured → received by the server
  * @property {boolean|null} plausible
+ * @property {number} subject          place of the animal, from 0
+ * @property {boolean} uncertain       whether it may have been taken for another animal
+ * @property {number} meetings         how often that was so
  */
+
+/** One of several animals. @typedef {{name: string, outline: [number, number][]}} SubjectMessage  corners of its region; empty without one */
 
 /**
  * @typedef {object} CameraMessage
@@ -33,6 +38,7 @@
  * @property {string} version
  * @property {string|null} control    name of the run's socket for orders; null if it takes none from here
  * @property {boolean} preview        whether the run can send pictures
+ * @property {SubjectMessage[]} [subjects]  the animals, if there are several
  */
 
 /**

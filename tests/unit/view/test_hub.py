@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.pipelines import cropzoom_threads, wait_for
-from support.publisher import Publisher, end, hello, pose, publishing
+from support.publisher import Publisher, animals, end, hello, pose, publishing
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.messaging.message import EventMessage
@@ -188,7 +188,7 @@ def test_a_fault_of_the_view_silences_its_cameras_and_is_tried_again(monkeypatch
     with one_run() as (publisher, _, page):
         publisher.send(hello(), pose(0))
         wait_for(lambda: page.frames() == [0], "the pose")
-        monkeypatch.setattr(CameraView, "take_pose", lambda *_: 1 / 0)
+        monkeypatch.setattr(CameraView, "take_frame", lambda *_: 1 / 0)
         publisher.send(pose(1))
         wait_for(lambda: [e for e in page.of("event") if e["what"] == "silent"], "the silence")
         assert [e for e in page.of("endpoint") if e["link"] == "refused"]
@@ -217,18 +217,38 @@ def test_the_number_of_pages_is_limited() -> None:
     hub.join(lambda: None)
 
 
-def test_the_regions_of_a_run_are_apart_and_its_events_come_once() -> None:
-    outline = [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)]
-    regions = {"box1": outline, "box2": outline}
+def test_the_regions_of_a_run_are_one_camera_and_its_events_come_once() -> None:
+    regions = {name: [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)] for name in ("box1", "box2")}
     with one_run() as (publisher, hub, page):
         poses = [msgspec.structs.replace(pose(n), region=region) for n in (1, 2) for region in regions]
         publisher.send(msgspec.structs.replace(hello(), regions=regions, control="run-cam0"), *poses, end())
         wait_for(lambda: [e for e in page.of("event") if e["what"] == "run_ended"], "the end")
         wait_for(lambda: len(page.frames()) == 4, "the poses of both")
         hub.note_run("run-cam0", publisher.endpoint)
-        assert {c["camera"]: c["control"] for c in page.of("camera")} == {"cam0/box1": "run-cam0", "cam0/box2": None}
-        shown = {
-            name: [r[0] for m in page.of("poses") if m["camera"] == name for r in m["rows"]] for name in hub.cameras
-        }
-        assert shown == {"cam0/box1": [1, 2], "cam0/box2": [1, 2]}
+        assert {c["camera"]: c["control"] for c in page.of("camera")} == {"cam0": "run-cam0"}
+        assert [subject["name"] for subject in page.of("camera")[-1]["subjects"]] == ["box1", "box2"]
+        rows = [row for message in page.of("poses") for row in message["rows"]]
+        assert [(row[0], row[8]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1)]
         assert [e["what"] for e in page.of("event")] == ["run_started", "run_ended"]
+
+
+def test_several_animals_of_a_frame_reach_the_page_and_one_that_is_opened_late() -> None:
+    with one_run() as (publisher, hub, page):
+        animals_hello = msgspec.structs.replace(hello(), animals=2)
+        publisher.send(animals_hello, *(animals(n, uncertain=n == 2) for n in range(3)), end())
+        wait_for(lambda: len(page.frames()) == 6, "the poses of both")
+        assert page.of("camera")[-1]["subjects"] == [{"name": "1", "outline": []}, {"name": "2", "outline": []}]
+        wait_for(lambda: [e for e in page.of("event") if e["what"] == "run_ended"], "the end")
+        late = Page(hub)
+        rows = [row for message in late.of("history") for row in message["rows"]]
+        assert {row[8] for row in rows if row[0] == 0} == {0, 1}
+
+
+def test_the_messages_of_one_animal_say_nothing_about_several() -> None:
+    """A page of one animal costs what it did before there were several."""
+    with one_run() as (publisher, _, page):
+        publisher.send(hello(), pose(0))
+        wait_for(lambda: page.frames() == [0], "the pose")
+        (message,) = page.of("poses")
+        assert set(message) == {"kind", "camera", "rows"}
+        assert len(message["rows"][0]) == 8

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
-from support.publisher import hello, pose
+from support.publisher import animals, hello, pose
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.messaging.message import Counts, StatusMessage
@@ -35,8 +35,8 @@ def a_hub(**more: Any) -> Hub:
     hub = Hub()
     camera = CameraView("cam0", "tcp://here:1", hello())
     hub.keep(camera)
-    camera.take_pose(pose(0), 2.5, now_ns())
-    camera.take_pose(pose(3), 1500.0, now_ns())
+    camera.take_frame(pose(0), 2.5, now_ns())
+    camera.take_frame(pose(3), 1500.0, now_ns())
     camera.take_status(status(**more), now_ns())
     return hub
 
@@ -70,6 +70,21 @@ def test_states_and_disk() -> None:
     assert values["cropzoom_disk_full_in_seconds", "cam0"] == 3600
     states = {state: values["cropzoom_state", "cam0", state] for state in ("searching", "tracking", "coasting", "lost")}
     assert states == {"searching": 0, "tracking": 0, "coasting": 1, "lost": 0}
+
+
+def test_each_of_several_animals_has_its_state_and_one_alone_has_none() -> None:
+    hub = Hub()
+    camera = CameraView("cam0", "tcp://here:1", msgspec.structs.replace(hello(), animals=2))
+    hub.keep(camera)
+    first, second = animals(0).animals
+    unsure = msgspec.structs.replace(second, state="lost", uncertain=True)
+    camera.take_frame(msgspec.structs.replace(animals(0), animals=[first, unsure]), 2.5, now_ns())
+    values = read(hub)
+    found = {animal: values["cropzoom_animal_state", animal, "cam0", "tracking"] for animal in ("1", "2")}
+    assert found == {"1": 1, "2": 0}
+    assert values["cropzoom_animal_state", "2", "cam0", "lost"] == 1
+    assert [values["cropzoom_animal_uncertain", animal, "cam0"] for animal in ("1", "2")] == [0, 1]
+    assert not any("animal" in name for name, *_ in read(a_hub()))
 
 
 def test_what_is_not_known_is_left_out() -> None:
