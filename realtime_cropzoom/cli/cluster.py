@@ -32,6 +32,8 @@ _CORES = 4
 """Number of cores that a task asks SLURM for if the user gives none: one decodes, the others run models."""
 _NO_LIMIT_MIN = 365 * 1440
 _MAX_TASKS = 10_000
+_TASKS_PER_CORE = 2
+"""Maximum number of tasks at once for each core of this machine: more take memory, and none is done earlier."""
 _LOCAL_EVERY_S, _SLURM_EVERY_S = 0.3, 2.0
 _SLURM_RARELY_S = 30.0
 """Maximum time (s) between two questions to SLURM: its documentation asks not to disturb it."""
@@ -70,10 +72,9 @@ def check_flags(arguments: argparse.Namespace) -> None:
     """Raise ConfigError if flags of ``pipeline`` contradict each other, or recordings are missing."""
     given = [name for name in _ONLY_WITH_CLUSTER if getattr(arguments, name) is not None]
     if arguments.cluster_status is not None:
-        if arguments.input_path or arguments.cluster:
-            raise ConfigError(
-                "--cluster-status: got recordings or --cluster as well, expected the folder of a job alone"
-            )
+        if arguments.input_path or arguments.cluster or given:
+            what = "recordings" if arguments.input_path else f"--{given[0] if given else 'cluster'}"
+            raise ConfigError(f"--cluster-status: got {what} as well, expected the folder of a job alone")
         return
     if not arguments.input_path:
         raise ConfigError("INPUT is missing: expected recordings. See: cropzoom pipeline --help")
@@ -147,7 +148,10 @@ def _make_job(arguments: argparse.Namespace, settings: Settings, sources: Sequen
     from realtime_cropzoom.runtime.tuning import usable_cores
 
     on_slurm = arguments.cluster == "slurm"
-    limit = arguments.jobs or (min(len(sources), _MAX_TASKS) if on_slurm else 1)
+    limit = min(len(sources), arguments.jobs or (_MAX_TASKS if on_slurm else 1))
+    if not on_slurm and limit > (most := _TASKS_PER_CORE * usable_cores()):
+        say(f"--jobs: got {arguments.jobs}; this machine has {pluralize(usable_cores(), 'core')}, so {most} at once")
+        limit = most
     cores = arguments.workers or (_CORES if on_slurm else max(1, usable_cores() // limit))
     flags = [f"--{name}" for name in ("overwrite", "resume", "skip-viz") if getattr(arguments, name.replace("-", "_"))]
     batch = ["--batch-size", str(arguments.batch_size)] if arguments.batch_size else []

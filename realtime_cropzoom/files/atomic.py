@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import DataError, SinkError, advise
+from realtime_cropzoom.files.locks import lock_file
 from realtime_cropzoom.files.replacing import replace_file
 
 _FLUSH_S = 0.5
@@ -56,7 +58,7 @@ class ResumableCsv:
             announce: Whether to add a note about --resume to an error that ends the block.
 
         Raises:
-            SinkError: if the file cannot be written.
+            SinkError: if the file cannot be written, or another command writes it.
             DataError: if the existing rows come from other inputs.
         """
         self.final = final
@@ -69,11 +71,11 @@ class ResumableCsv:
         self._pending: list[str] = []
         self._flushed_s = now_s()
         made_of = json.loads(json.dumps(made_of, default=str))
-        size = self._continue_rows(made_of) if resume and self._partial.exists() else 0
         with _sink_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._partial.open("r+b" if size else "wb", buffering=0)
+            self._file = self._open_alone()
             try:
+                size = self._continue_rows(made_of) if resume else 0
                 self._file.truncate(size)
                 self._unwritten = (b"" if size else header.encode(), size)
                 self._write()
@@ -83,6 +85,28 @@ class ResumableCsv:
                 self._file.close()
                 self._delete_if_empty()
                 raise
+
+    def _open_alone(self) -> FileIO:
+        """Open the temporary file and lock it until it is closed: the rows of two commands would mix.
+
+        Raises SinkError if another command has locked it.
+        """
+        while True:
+            file = FileIO(self._partial, "r+", opener=_open_or_create)
+            try:
+                with contextlib.suppress(OSError):  # a disk that knows no locks
+                    if not lock_file(file.fileno()):
+                        raise SinkError(
+                            f"another command is writing {self.final}. Wait until it has ended, or end it, then give "
+                            "this command again"
+                        )
+                with contextlib.suppress(FileNotFoundError):  # the other command has just renamed it
+                    if os.path.samestat(os.fstat(file.fileno()), self._partial.stat()):
+                        return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()
 
     def truncate_rows(self, rows: int) -> None:
         """Truncate the rows of an earlier command to the first ``rows``."""
@@ -195,6 +219,10 @@ class ResumableCsv:
                     break
                 lines, size = lines + 1, size + len(line)
         return max(0, lines - self._header_rows), size
+
+
+def _open_or_create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o666)
 
 
 @contextmanager

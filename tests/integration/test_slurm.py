@@ -111,7 +111,7 @@ def test_what_slurm_refuses_is_one_line(work: Workplace, cluster: Slurm) -> None
     Footage().write(work.folder / "a.mp4", 5)
     told = work.refused(*command(work, "--partition", "nowhere"))
     assert told == "cropzoom: SLURM refuses the job: Batch job submission failed: Invalid partition name specified\n"
-    assert not list((work.folder / "results").glob("cluster/*"))
+    assert not list((work.folder / "results").glob("cluster/job_*"))
 
 
 def queue(cluster: Slurm) -> str:

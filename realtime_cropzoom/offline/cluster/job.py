@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -70,20 +71,40 @@ class JobFolder:
         """Settings of all tasks: later changes of the user's files do not reach tasks that still wait."""
         self.submitit = path / "submitit"
         """Files of submitit: the batch script, and what tasks say before they begin."""
+        self.queue_log = path / "queue.log"
+        """Which file of submitit belongs to which recording, with tasks on this machine."""
+        self.queue_lock = path / "queue.lock"
+        """Locked by the process that starts tasks on this machine, while it lives."""
+
+    def has_queue(self) -> bool:
+        """Return whether the process that starts tasks on this machine lives."""
+        import fcntl
+
+        try:
+            with self.queue_lock.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def read(self) -> ClusterJob:
         """Return the job. Raises DataError if the folder holds none, or it is damaged."""
         file = self.path / _JOB
         try:
-            return msgspec.json.decode(file.read_bytes(), type=ClusterJob)
+            return msgspec.convert(json.loads(file.read_bytes()), ClusterJob)
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}; expected the folder of a job") from None
-        except msgspec.DecodeError as error:
-            raise DataError(f"{file} is damaged: {error}") from None
+        except ValueError as error:
+            raise DataError(
+                f"{file} is damaged: {error}. If no task of it runs, delete the folder {self.path}"
+            ) from None
 
     def write(self, job: ClusterJob) -> None:
         """Write the job. Raises SinkError if that fails."""
-        write_whole(self.path / _JOB, msgspec.json.format(msgspec.json.encode(job), indent=2))
+        # The names of files may hold bytes that are no UTF-8. msgspec refuses them; json escapes them.
+        write_whole(self.path / _JOB, json.dumps(msgspec.to_builtins(job), indent=2))
 
     def read_record(self, recording: str) -> TaskRecord | None:
         """Return how a task goes, or None if it has not begun."""
@@ -120,8 +141,9 @@ def find_job(folder: Path) -> JobFolder:
         return JobFolder(folder)
     found = jobs_in(folder)
     if not found:
+        given = "a folder without a job" if folder.is_dir() else "a file" if folder.exists() else "nothing there"
         raise DataError(
-            f"{folder}: got a folder without a job, expected one that 'cropzoom pipeline --cluster' has named, "
+            f"{folder}: got {given}, expected a folder that 'cropzoom pipeline --cluster' has named, "
             "or the folder of the results"
         )
     return found[-1]

@@ -9,11 +9,13 @@ can take the lock knows that it is gone. SIGTERM ends it and its tasks.
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def start(folder: JobFolder) -> str:
     """Start the queue, and return the id of its process."""
     import fcntl
 
-    with _lock_file(folder).open("wb") as lock, (folder.path / "queue.log").open("ab") as log:
+    with folder.queue_lock.open("wb") as lock, folder.queue_log.open("ab") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(
             [sys.executable, "-m", "realtime_cropzoom.offline.cluster.local_queue", str(folder.path)],
@@ -37,24 +39,6 @@ def start(folder: JobFolder) -> str:
         )  # fmt: skip
     process.returncode = 0  # it outlives this process, which must not warn of that
     return str(process.pid)
-
-
-def is_alive(folder: JobFolder) -> bool:
-    """Return whether the queue of a job lives."""
-    import fcntl
-
-    try:
-        with _lock_file(folder).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _lock_file(folder: JobFolder) -> Path:
-    return folder.path / "queue.lock"
 
 
 def main() -> None:
@@ -69,18 +53,36 @@ def main() -> None:
 def _run_all(folder: JobFolder, job: ClusterJob) -> None:
     import submitit
 
-    executor = submitit.LocalExecutor(folder=folder.submitit, max_num_timeout=RESTARTS)
-    executor.update_parameters(
-        timeout_min=job.minutes, signal_delay_s=min(_LAST_WORDS_S, job.minutes * 15), setup=list(job.setup)
-    )
+    executor = submitit.LocalExecutor(folder=folder.submitit, max_num_timeout=RESTARTS, python=_python(job.setup))
+    executor.update_parameters(timeout_min=job.minutes, signal_delay_s=min(_LAST_WORDS_S, job.minutes * 15))
     waiting = [PipelineTask(str(folder.path), index) for index in range(len(job.recordings))]
     running: list[Any] = []
     with _cancelled_at_end(running):
         while waiting or running:
             running[:] = [task for task in running if not task.done()]
             while waiting and len(running) < job.limit:
-                running.append(executor.submit(waiting.pop(0)))
+                task = waiting.pop(0)
+                running.append(executor.submit(task))
+                _note_begin(folder, job.recordings[task.index], running[-1].paths.stderr)
             time.sleep(_LOOK_EVERY_S)
+
+
+def _note_begin(folder: JobFolder, recording: str, early_log: Path) -> None:
+    """Note where a task says why it ended, if it ends before it has a log of its own."""
+    line = f"{Path(recording).name}: what it says before it begins is in {early_log}\n"
+    with contextlib.suppress(OSError), folder.queue_log.open("a", encoding="utf-8", errors="surrogateescape") as log:
+        log.write(line)
+
+
+def _python(setup: Sequence[str]) -> str:
+    """Return the command that runs Python after the lines of ``--setup``.
+
+    The lines are those of a script, as with SLURM, and the shell becomes the task, so that signals reach it. submitit's
+    own parameter puts ``&&`` between the lines and keeps the shell.
+    """
+    shell = shutil.which("bash") or "/bin/sh"
+    before = [shell, "-c", "\n".join([*setup, 'exec "$@"']), shell] if setup else []
+    return shlex.join([*before, sys.executable])
 
 
 @contextlib.contextmanager

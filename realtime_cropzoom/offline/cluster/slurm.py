@@ -80,6 +80,8 @@ def submit(folder: JobFolder, job: ClusterJob, resources: Resources) -> str:
 
 def queued(job: ClusterJob) -> dict[int, Waits] | None:
     """Return the tasks that wait or run, by their place in the job; None if SLURM does not answer."""
+    if not job.number:  # the command that handed it over was killed before it knew the number
+        return {}
     done = _ask("squeue", "--noheader", "--array", "--jobs", job.number, "--format", "%i %T")
     if done.returncode and "Invalid job id" not in done.stderr:  # it forgets a job that ended a while ago
         return None

@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from realtime_cropzoom.offline.cluster import local_queue, slurm
+from realtime_cropzoom.offline.cluster import slurm
 from realtime_cropzoom.offline.cluster.job import ClusterJob, JobFolder, TaskRecord, poses_file
 from realtime_cropzoom.offline.cluster.task import count_frames
 
 UNFINISHED = ("waiting", "running", "unknown")
 GOOD = ("done", "incomplete")
+_ROOM_BYTES = 1 << 20
+"""Free space (bytes) below which a disk counts as full."""
 _COLUMNS = ("recording", "frames", "seconds", "fps", "state", "log")
 _NUMBERS = {"frames", "seconds", "fps"}
 
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """One task."""
+    """One task. What takes long to find out is found out when somebody asks for it."""
 
-    recording: str
-    """Its path."""
+    folder: JobFolder
+    job: ClusterJob
+    index: int
+    """Its place in the job."""
     state: str
     """``waiting``, ``running``, ``done``, ``incomplete``, ``failed``, ``stopped``, ``killed``, ``not started``; or
     ``unknown``, if SLURM does not answer."""
-    frames: int
-    """Number of frames that are done."""
-    seconds: float
-    """Time (s) that the task has worked."""
-    fps: float | None
-    """Frames a second of that time; None if it has done none."""
-    log: Path
-    reason: str = ""
-    """Why it has no result, in one line; "" if it has one or is not known."""
-    starts: int = 0
+    record: TaskRecord | None
+
+    @property
+    def recording(self) -> str:
+        """Path of the recording."""
+        return self.job.recordings[self.index]
 
     @property
     def name(self) -> str:
         """File name of the recording."""
         return Path(self.recording).name
+
+    @property
+    def starts(self) -> int:
+        """Number of starts so far."""
+        return 0 if self.record is None else self.record.starts
+
+    @property
+    def seconds(self) -> float:
+        """Time (s) that the task has worked."""
+        return 0.0 if self.record is None else self.record.seconds
+
+    @cached_property
+    def frames(self) -> int:
+        """Number of frames that are done. Reads the file of the poses."""
+        return count_frames(poses_file(self.job, self.recording), is_done=self.state in GOOD)
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second of the time that the task has worked; None if it has done none."""
+        new = 0 if self.record is None else self.frames - self.record.frames_before
+        return new / self.seconds if new > 0 and self.seconds else None
+
+    @property
+    def log(self) -> Path:
+        """The log; before the recording is begun, what submitit has from the task."""
+        log, early = self.folder.log(self.recording), self.folder.queue_log
+        if self.job.kind == "slurm":
+            name = self.job.number if len(self.job.recordings) == 1 else f"{self.job.number}_{self.index}"
+            early = self.folder.submitit / f"{name}_0_log.err"
+        return early if not log.exists() and early.exists() else log
+
+    @cached_property
+    def reason(self) -> str:
+        """Why it has no result, in one line; "" if it has one or is not known. May ask SLURM."""
+        if self.state in ("waiting", "running", "done", "unknown"):
+            return ""
+        if self.state in ("incomplete", "failed") and self.record is not None:
+            return self.record.reason
+        told = slurm.why_gone(self.job, self.index) if self.job.kind == "slurm" else ""
+        noted = "" if self.record is None else self.record.reason
+        if told or noted or (full := _full_disk(self.folder.path)):
+            return told or noted or full
+        if self.record is not None:
+            return ""
+        if self.job.kind == "slurm" and not self.log.exists():
+            return f"it left no log; can the nodes see {self.folder.path}?"
+        return "it ended before it began with the recording; its log says more"
 
 
 def read_status(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
@@ -81,19 +131,13 @@ def _queued(folder: JobFolder, job: ClusterJob) -> Mapping[int, str] | None:
         return slurm.queued(job)
     if job.host != socket.gethostname():
         return None
-    return dict.fromkeys(range(len(job.recordings)), "here") if local_queue.is_alive(folder) else {}
+    return dict.fromkeys(range(len(job.recordings)), "here") if folder.has_queue() else {}
 
 
 def _status(folder: JobFolder, job: ClusterJob, index: int, queued: Mapping[int, str] | None) -> TaskStatus:
-    recording = job.recordings[index]
-    record = folder.read_record(recording)
+    record = folder.read_record(job.recordings[index])
     state = _state(record, None if queued is None else queued.get(index, "gone"))
-    frames, seconds = count_frames(poses_file(job, recording)), 0.0 if record is None else record.seconds
-    new = 0 if record is None else frames - record.frames_before
-    return TaskStatus(
-        recording, state, frames, seconds, new / seconds if new > 0 and seconds else None,
-        _log(folder, job, index), _reason(folder, job, index, state, record), 0 if record is None else record.starts,
-    )  # fmt: skip
+    return TaskStatus(folder, job, index, state, record)
 
 
 def _state(record: TaskRecord | None, queue: str | None) -> str:
@@ -110,22 +154,9 @@ def _state(record: TaskRecord | None, queue: str | None) -> str:
     return "waiting" if queue == "here" and record is None else "running"
 
 
-def _log(folder: JobFolder, job: ClusterJob, index: int) -> Path:
-    """Return the log of a task; before the recording is begun, what submitit has from it."""
-    log = folder.log(job.recordings[index])
-    name = job.number if len(job.recordings) == 1 else f"{job.number}_{index}"
-    early = folder.submitit / f"{name}_0_log.err"
-    return early if job.kind == "slurm" and not log.exists() and early.exists() else log
-
-
-def _reason(folder: JobFolder, job: ClusterJob, index: int, state: str, record: TaskRecord | None) -> str:
-    if state in ("waiting", "running", "done", "unknown"):
-        return ""
-    if state in ("incomplete", "failed") and record is not None:
-        return record.reason
-    told = slurm.why_gone(job, index) if job.kind == "slurm" else ""
-    if told or record is not None:
-        return told or record.reason if record is not None else told
-    if job.kind == "slurm" and not _log(folder, job, index).exists():
-        return f"it left no log; can the nodes see {folder.path}?"
-    return "it ended before it began with the recording; its log says more"
+def _full_disk(path: Path) -> str:
+    """Return that the disk of a folder is full; else ""."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(path).free < _ROOM_BYTES:
+            return f"the disk of {path} is full"
+    return ""

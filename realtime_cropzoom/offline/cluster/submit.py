@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +18,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from realtime_cropzoom.config.settings import Settings
-from realtime_cropzoom.errors import ConfigError, install_advice
+from realtime_cropzoom.errors import ConfigError, SinkError, install_advice
 from realtime_cropzoom.files.atomic import write_whole
+from realtime_cropzoom.files.locks import wait_for_lock
 from realtime_cropzoom.inference.model_paths import SHIPPED
 from realtime_cropzoom.offline.cluster import local_queue, slurm
 from realtime_cropzoom.offline.cluster.job import JOBS, ClusterJob, JobFolder, jobs_in, poses_file
@@ -50,7 +54,7 @@ def check_can_submit(kind: str, inputs: Inputs) -> None:
         raise ConfigError(
             f"{inputs.out}: got a folder with a % in its name, which SLURM replaces. Give another with --out"
         )
-    _check_free(inputs)
+    _check_free(inputs.recordings, inputs.out)
 
 
 def submit(job: ClusterJob, settings: Settings, resources: slurm.Resources) -> tuple[JobFolder, ClusterJob]:
@@ -60,20 +64,36 @@ def submit(job: ClusterJob, settings: Settings, resources: slurm.Resources) -> t
         The folder, and the job with its number.
 
     Raises:
-        ConfigError: if SLURM refuses the job.
+        ConfigError: if SLURM refuses the job, or another one works on a recording.
         SinkError: if the folder cannot be written.
     """
-    folder = JobFolder(make_session_folder(Path(job.out) / JOBS, "job").absolute())
-    try:
-        write_whole(folder.settings, settings.to_yaml())
-        folder.write(job)
-        number = slurm.submit(folder, job, resources) if job.kind == "slurm" else local_queue.start(folder)
-    except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        raise
-    job = replace(job, number=number)
-    folder.write(job)
+    with _alone(Path(job.out) / JOBS):
+        _check_free([Path(recording) for recording in job.recordings], Path(job.out))
+        folder = JobFolder(make_session_folder(Path(job.out) / JOBS, "job").absolute())
+        try:
+            write_whole(folder.settings, settings.to_yaml())
+            folder.write(job)
+            number = slurm.submit(folder, job, resources) if job.kind == "slurm" else local_queue.start(folder)
+        except BaseException:
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise
+        job = replace(job, number=number)
+        try:
+            folder.write(job)
+        except SinkError:  # nobody would find its tasks again
+            subprocess.run(shlex.split(cancel_command(job)), check=False, capture_output=True)
+            raise
     return folder, job
+
+
+@contextlib.contextmanager
+def _alone(jobs: Path) -> Iterator[None]:
+    """Let one command at a time hand tasks over: two at once would not see each other's."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a folder that cannot be written is refused next; a disk without locks
+            jobs.mkdir(parents=True, exist_ok=True)
+            wait_for_lock(stack.enter_context((jobs / ".lock").open("ab")).fileno())
+        yield
 
 
 def _needed(inputs: Inputs) -> Iterable[Path]:
@@ -96,14 +116,22 @@ def _check_seen(paths: Iterable[Path]) -> None:
             )
 
 
-def _check_free(inputs: Inputs) -> None:
+def _check_free(recordings: Sequence[Path], out: Path) -> None:
     """Raise ConfigError if a task of another job still works on a recording: two would write the same file."""
-    wanted = {inputs.out.absolute() / f"{path.stem}.csv": path for path in inputs.recordings}
-    for folder in jobs_in(inputs.out):
+    wanted = {out.absolute() / f"{path.stem}.csv": path for path in recordings}
+    for folder in jobs_in(out):
         job = folder.read()
-        busy = [task.recording for task in read_status(folder, job) if task.state in UNFINISHED]
-        if taken := next((wanted[file] for one in busy if (file := poses_file(job, one)) in wanted), None):
-            raise ConfigError(
-                f"{taken}: a job that has not ended works on it already. Look at it with "
-                f"'cropzoom pipeline --cluster-status {folder.path}', or end it with '{cancel_command(job)}'"
-            )
+        for task in read_status(folder, job):
+            taken = wanted.get(poses_file(job, task.recording))
+            if taken is not None and task.state in UNFINISHED:
+                raise ConfigError(f"{taken}: {_why_taken(folder, job, task.state)}")
+
+
+def _why_taken(folder: JobFolder, job: ClusterJob, state: str) -> str:
+    if state != "unknown":
+        return (
+            "a job that has not ended works on it already. Look at it with "
+            f"'cropzoom pipeline --cluster-status {folder.path}', or end it with '{cancel_command(job)}'"
+        )
+    silent = "SLURM does not answer" if job.kind == "slurm" else f"only {job.host} can tell"
+    return f"perhaps a job works on it: {silent}. If that job has ended, delete its folder {folder.path}"

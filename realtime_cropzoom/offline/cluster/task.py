@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.config.group import ENV_PREFIX
-from realtime_cropzoom.errors import EXIT_INCOMPLETE
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, SinkError
 from realtime_cropzoom.files.atomic import partial_path
 from realtime_cropzoom.offline.cluster.job import ClusterJob, JobFolder, TaskRecord, poses_file
 from realtime_cropzoom.runtime.signals import signal_name
@@ -58,6 +58,10 @@ class PipelineTask:
         return DelayedSubmission(self)
 
 
+class _QueueIsGone(Exception):
+    """The process that starts tasks on this machine has ended, and nobody would know of this one."""
+
+
 class _Start:
     """One start of a task."""
 
@@ -68,20 +72,23 @@ class _Start:
         before = folder.read_record(recording)
         self._is_first = before is None
         self._before = before or TaskRecord(
-            state="running", starts=0, node="", frames_before=count_frames(poses_file(job, recording))
+            state="running", starts=0, node="", frames_before=_frames_that_stay(job, poses_file(job, recording))
         )
 
     def run(self) -> int:
         """Run the pipeline, and return its exit code. A signal that ends the task ends the pipeline, too."""
         self._note("running")
         self._log.parent.mkdir(exist_ok=True)
-        with self._log.open("ab") as log:
+        with self._log.open("ab", buffering=0) as log:
             begin = log.tell()
-            log.write(f"--- start {self._before.starts + 1} on {socket.gethostname()}\n".encode())
-            log.flush()
+            with contextlib.suppress(OSError):  # a full disk
+                log.write(f"--- start {self._before.starts + 1} on {socket.gethostname()}\n".encode())
             with _process(self._command(), self._environment(), log) as process:
                 try:
                     code = self._wait(process)
+                except _QueueIsGone:
+                    self._note("stopped", "stopped, because the process that started it has ended")
+                    raise
                 except BaseException:  # submitit leaves this way if the time is over
                     self._note("stopped", "stopped by the time limit, or by an order")
                     raise
@@ -94,6 +101,8 @@ class _Start:
                 return process.wait(_RECORD_EVERY_S)
             except subprocess.TimeoutExpired:
                 self._note("running")
+                if self._job.kind == "local" and not self._folder.has_queue():
+                    raise _QueueIsGone from None
 
     def _note_end(self, code: int, said: str) -> None:
         if code in (0, EXIT_INCOMPLETE):
@@ -109,7 +118,8 @@ class _Start:
         seconds = self._before.seconds + now_s() - self._began_s
         starts, node = self._before.starts + 1, socket.gethostname()
         record = replace(self._before, state=state, starts=starts, node=node, seconds=seconds, reason=reason)
-        self._folder.write_record(self._recording, record)
+        with contextlib.suppress(OSError, SinkError):  # a full disk: the pipeline itself finds out whether its rows fit
+            self._folder.write_record(self._recording, record)
 
     def _command(self) -> list[str]:
         """Return the command. Whatever the user said, a new start goes on with the rows of the one before."""
@@ -153,9 +163,20 @@ def _process(command: list[str], environment: dict[str, str], log: Any) -> Itera
             process.wait()
 
 
-def count_frames(poses: Path) -> int:
-    """Return the number of frames in a file of poses, complete or partial; 0 if there is none."""
-    for path in (partial_path(poses), poses):
+def _frames_that_stay(job: ClusterJob, poses: Path) -> int:
+    """Return the number of frames that the first start of a task does not do again."""
+    kept = [partial_path(poses)] if "--resume" in job.flags else []
+    return _count_rows(*kept, *([] if "--overwrite" in job.flags else [poses]))
+
+
+def count_frames(poses: Path, *, is_done: bool) -> int:
+    """Return the number of frames in the file of the poses; before it is done, in its partial file if there is one."""
+    return _count_rows(*([] if is_done else [partial_path(poses)]), poses)
+
+
+def _count_rows(*paths: Path) -> int:
+    """Return the number of frames in the first of the files that is there; 0 without one."""
+    for path in paths:
         with contextlib.suppress(OSError), path.open("rb") as file:
             return max(0, sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - _HEADER_ROWS)
     return 0

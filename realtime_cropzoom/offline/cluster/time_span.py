@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _MINUTES = {"d": 1440, "h": 60, "min": 1, "m": 1, "s": 1 / 60}
-_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)\s*")
-_SLURM = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
-_DAYS_AND_HOURS = re.compile(r"(\d+)-(\d+)")
+_PARTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(d|h|min|m|s)\s*")
+_SLURM = re.compile(r"(?:(\d{1,9})-)?(\d{1,9}):(\d\d):(\d\d)")
+_DAYS_AND_HOURS = re.compile(r"(\d{1,9})-(\d{1,9})")
 _MAX_MINUTES = 365 * 1440
 EXPECTED = "a time such as 2h, 90min, 1h30min, 2d or 02:00:00"
 
@@ -25,7 +25,7 @@ def read_span(text: str) -> int:
     exact = _minutes(text.strip().lower())
     minutes = -int(-exact // 1)
     if not 1 <= minutes <= _MAX_MINUTES:
-        raise ValueError(f"got {text!r}, expected a time from a minute to a year")
+        raise ValueError(f"got {text[:60]!r}, expected a time from a minute to a year")
     return minutes
 
 

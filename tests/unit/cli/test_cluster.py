@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,9 @@ from support.films import Footage
 from support.offline_fixtures import CommandResult, Workplace, flags_of
 from support.pipelines import finish, start_process, tiny_models, wait_for
 from support.slow_pipelines import rows_in, slow_pipelines
+
+from realtime_cropzoom.files.locks import wait_for_lock
+from realtime_cropzoom.offline.cluster.task import PipelineTask
 
 pytest.importorskip("submitit", reason="the extra cluster is not installed")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="submitit needs POSIX")
@@ -49,7 +53,7 @@ class Desk:
 
     def processes(self, word: str) -> list[psutil.Process]:
         """The processes of the job that have a word in their command, such as ``submitit.core._submit``."""
-        return [one for one in self.queue().children(recursive=True) if word in one.cmdline()]
+        return [one for one in self.queue().children(recursive=True) if word in words_of(one)]
 
     def check_same_as_one_pass(self, *names: str) -> None:
         """The files are those of ``cropzoom pipeline`` without --cluster."""
@@ -80,6 +84,14 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def has_ended(number: int) -> bool:
     """Whether a process has ended, even if this process, which started it, has not asked yet."""
     return not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command of a process; one that has just ended has none."""
+    try:
+        return process.cmdline() or [""]
+    except psutil.NoSuchProcess:
+        return [""]
 
 
 def states(table: str) -> dict[str, list[str]]:
@@ -114,7 +126,7 @@ def test_a_killed_task_leaves_no_half_file_and_the_same_command_goes_on(desk: De
     with slow_pipelines(desk.folder) as brake:
         process = start_process(*desk.command("--jobs", 2, "--workers", 1))
         wait_for(lambda: rows_in(desk.out / "long.csv.partial") > 30 or process.poll() is not None, "rows")
-        long = next(one for one in desk.processes("pipeline") if one.cmdline()[-1].endswith("long.mp4"))
+        long = next(one for one in desk.processes("pipeline") if words_of(one)[-1].endswith("long.mp4"))
         long.kill()
         done = finish(process)
         brake.unlink()
@@ -177,11 +189,12 @@ def test_ctrl_c_ends_the_command_and_not_the_tasks(desk: Desk, long_video: Path)
     desk.check_same_as_one_pass("long")
 
 
-def test_the_end_of_the_queue_ends_its_tasks(desk: Desk, long_video: Path) -> None:
+@pytest.mark.parametrize("setup", [(), ("--setup", "true")], ids=["plain", "setup"])
+def test_the_end_of_the_queue_ends_its_tasks(desk: Desk, long_video: Path, setup: tuple[str, ...]) -> None:
     for name in ("a", "b"):
         (desk.folder / f"{name}.mp4").symlink_to(long_video)
     with slow_pipelines(desk.folder):
-        process = start_process(*desk.command("--jobs", 1, "--workers", 1))
+        process = start_process(*desk.command("--jobs", 1, "--workers", 1, *setup))
         wait_for(lambda: rows_in(desk.out / "a.csv.partial") > 30 or process.poll() is not None, "rows")
         tasks = desk.queue().children(recursive=True)
         desk.queue().terminate()
@@ -193,12 +206,109 @@ def test_the_end_of_the_queue_ends_its_tasks(desk: Desk, long_video: Path) -> No
     assert not alive
 
 
+def test_a_killed_queue_ends_its_tasks_and_the_same_command_goes_on(desk: Desk, long_video: Path) -> None:
+    (desk.folder / "long.mp4").symlink_to(long_video)
+    with slow_pipelines(desk.folder) as brake:
+        process = start_process(*desk.command("--workers", 1))
+        wait_for(lambda: rows_in(desk.out / "long.csv.partial") > 30 or process.poll() is not None, "rows")
+        tasks = desk.queue().children(recursive=True)
+        desk.queue().kill()
+        done = finish(process)
+        _, alive = psutil.wait_procs(tasks, timeout=60)
+        assert not alive
+        assert done.returncode == 1, done.stderr
+        told = desk.status()
+        assert states(told.out)["long.mp4"][1] == "stopped"
+        brake.unlink()
+        again = desk.work.did(*desk.command("--resume"))
+    assert states(again.out) == {"long.mp4": [str(FRAMES), "done"]}
+    desk.check_same_as_one_pass("long")
+
+
+def test_of_two_commands_at_once_one_is_refused_and_so_is_a_plain_one_beside(desk: Desk, long_video: Path) -> None:
+    (desk.folder / "long.mp4").symlink_to(long_video)
+    with slow_pipelines(desk.folder) as brake:
+        two = [start_process(*desk.command("--workers", 1)) for _ in range(2)]
+        wait_for(lambda: [one for one in two if one.poll() is not None], "the end of one")
+        two.sort(key=lambda one: one.poll() is None)
+        refused, other = two
+        told = finish(refused)
+        assert told.returncode == 2
+        assert "a job that has not ended works on it already" in told.stderr
+        wait_for(lambda: rows_in(desk.out / "long.csv.partial") > 30 or other.poll() is not None, "rows")
+        plain = ["pipeline", desk.folder / "long.mp4", *desk.flags, "--out", desk.out]
+        for flag in ((), ("--resume",), ("--overwrite",)):
+            assert "another command is writing" in desk.work.refused(*plain, *flag)
+        brake.unlink()
+        done = finish(other)
+    assert done.returncode == 0, done.stderr
+    assert len([*(desk.out / "cluster").glob("job_*")]) == 1
+    desk.check_same_as_one_pass("long")
+
+
 def test_the_lines_of_setup_run_before_each_task(desk: Desk) -> None:
+    """They are lines of a script, as with SLURM: with comments and quotation marks, and one that fails ends nothing."""
     desk.work.video("a.mp4", 5)
     marks = desk.folder / "marks"
-    done = desk.work.did(*desk.command("--setup", f"echo one >> '{marks}'", "--setup", f"echo two >> '{marks}'"))
+    lines = [f"echo one >> '{marks}' # it's the first", "false", f"cat << END >> '{marks}'\ntwo\n'three'\nEND"]
+    done = desk.work.did(*desk.command(*(word for line in lines for word in ("--setup", line))))
     assert states(done.out) == {"a.mp4": ["5", "done"]}
-    assert marks.read_text().split() == ["one", "two"]
+    assert marks.read_text().split() == ["one", "two", "'three'"]
+
+
+def test_a_task_that_setup_ends_has_a_log_that_says_where_to_look(desk: Desk) -> None:
+    desk.work.video("a.mp4", 5)
+    done = desk.work.run(*desk.command("--setup", "echo no licence >&2; exit 4"))
+    assert done.code == 1
+    (row,) = done.out.splitlines()[1:]
+    assert re.split(r" {2,}", row)[4] == "not started"
+    log = Path(re.split(r" {2,}", row)[5])
+    early = Path(log.read_text().strip().rpartition(" ")[2])
+    assert early.read_text() == "no licence\n"
+
+
+def test_what_is_made_again_has_its_rate(desk: Desk) -> None:
+    desk.work.video("a.mp4", 9)
+    desk.work.did(*desk.command())
+    (row,) = desk.work.did(*desk.command("--overwrite")).out.splitlines()[1:]
+    assert re.split(r" {2,}", row)[1:2] == ["9"]
+    assert float(re.split(r" {2,}", row)[3]) > 0
+
+
+def test_more_tasks_than_the_machine_can_take_are_not_started_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        desk.work.video(f"{name}.mp4", 4)
+    monkeypatch.setattr("realtime_cropzoom.runtime.tuning.usable_cores", lambda: 1)
+    done = desk.work.did(*desk.command("--jobs", 1000))
+    assert "--jobs: got 1000; this machine has 1 core, so 2 at once" in done.err
+    assert "3 recordings, at most 2 at once" in done.err
+    desk.check_same_as_one_pass("a", "b", "c")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS knows no such names")
+def test_names_need_not_be_utf_8(desk: Desk) -> None:
+    name = os.fsdecode(b"m\xfcller")
+    desk.work.video(f"{name}.mp4", 6)
+    done = desk.work.did(*desk.command())
+    assert done.out.splitlines()[1].split()[1:2] == ["6"]
+    desk.check_same_as_one_pass(name)
+
+
+def test_a_record_that_cannot_be_written_ends_no_task(desk: Desk) -> None:
+    """As on a full disk. The pipeline itself finds out whether its rows fit."""
+    desk.work.video("a.mp4", 6)
+    desk.work.did(*desk.command("--frames", 3))
+    (desk.job / "records/a.json").unlink()
+    (desk.job / "records").rmdir()
+    (desk.job / "records").touch()
+    for file in desk.out.glob("a*"):
+        file.unlink()
+    with (desk.job / "queue.lock").open("wb") as lock:
+        wait_for_lock(lock.fileno())  # else the task takes its queue for gone
+        PipelineTask(str(desk.job), 0)()
+    assert rows_in(desk.out / "a.csv") == 6
 
 
 def test_settings_of_the_environment_count_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,8 +345,13 @@ def test_what_is_missing_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     desk.work.video("a.mp4", 5)
     assert "--jobs: got it without --cluster" in refused("pipeline", desk.folder / "a.mp4", "--jobs", 2)
     assert "expected recordings, which are files" in refused("pipeline", "synthetic:arena", "--cluster", "local")
-    assert "got a folder without a job" in refused("pipeline", "--cluster-status", desk.folder)
-    assert "the folder of a job alone" in refused("pipeline", desk.folder / "a.mp4", "--cluster-status", desk.folder)
+    status = ("pipeline", "--cluster-status")
+    assert "got a folder without a job" in refused(*status, desk.folder)
+    assert "got a file, expected a folder" in refused(*status, desk.folder / "a.mp4")
+    assert "got nothing there, expected a folder" in refused(*status, desk.folder / "no")
+    assert "got recordings as well, expected the folder" in refused("pipeline", desk.folder / "a.mp4", *status[1:], ".")
+    assert "got --jobs as well, expected the folder of a job alone" in refused(*status, desk.folder, "--jobs", 2)
+    assert "got --cluster as well" in refused(*status, desk.folder, "--cluster", "local")
     assert "--time is missing" in refused(*desk.command("--cluster", "slurm"))
     monkeypatch.setenv("PATH", str(desk.folder))
     told = refused(*desk.command("--cluster", "slurm", "--time", "2h"))

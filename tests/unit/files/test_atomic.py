@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from realtime_cropzoom.errors import SinkError
-from realtime_cropzoom.files.atomic import replacing, try_write_whole, write_all, write_whole
+from realtime_cropzoom.files.atomic import ResumableCsv, replacing, try_write_whole, write_all, write_whole
 
 
 @pytest.fixture
@@ -69,3 +69,27 @@ def test_a_block_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
         fail_halfway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_commands_do_not_write_one_table(tmp_path: Path, resume: bool) -> None:
+    path = tmp_path / "poses.csv"
+    with ResumableCsv(path, "x\n", {"source": 1}, resume=False) as first:
+        first.add("1\n")
+        first.flush()
+        with pytest.raises(SinkError, match=r"another command is writing .*poses\.csv\. Wait until it has ended"):
+            ResumableCsv(path, "x\n", {"source": 1}, resume=resume)
+        first.add("2\n")
+        first.commit()
+    assert path.read_text() == "x\n1\n2\n"
+    assert list(tmp_path.iterdir()) == [path]
+    with ResumableCsv(path, "x\n", {"source": 1}, resume=resume) as second:
+        second.commit()
+    assert path.read_text() == "x\n"
+
+
+def test_a_table_has_the_usual_permissions(tmp_path: Path) -> None:
+    with ResumableCsv(tmp_path / "a.csv", "x\n", {}, resume=False) as table:
+        table.commit()
+    (tmp_path / "b.csv").touch()
+    assert (tmp_path / "a.csv").stat().st_mode == (tmp_path / "b.csv").stat().st_mode

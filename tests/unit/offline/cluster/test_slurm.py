@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.offline.cluster import slurm
@@ -44,6 +45,7 @@ def test_a_job_that_slurm_has_forgotten_is_over_and_a_silent_slurm_is_not(progra
     assert slurm.queued(job_of(1)) == {}
     write(programs / "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     assert slurm.queued(job_of(1)) is None
+    assert slurm.queued(replace(job_of(1), number="")) == {}  # killed while it was handed over: SLURM is not asked
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,5 +86,43 @@ def test_a_damaged_job_is_one_line(tmp_path: Path) -> None:
     folder, _ = make_job(tmp_path)
     (folder.path / "job.json").write_text('{"kind": "slurm"')
     assert find_job(tmp_path).path == folder.path
-    with pytest.raises(DataError, match=r"job\.json is damaged"):
-        find_job(folder.path).read()
+    for damage in ('{"kind": "slurm"', "", "{}", "[]", "\x00" * 9):
+        (folder.path / "job.json").write_text(damage)
+        with pytest.raises(DataError, match=r"job\.json is damaged: .*If no task of it runs, delete .*job_1"):
+            find_job(folder.path).read()
+
+
+def test_a_full_disk_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, job = make_job(tmp_path, recordings=2)
+    monkeypatch.setattr(slurm, "queued", lambda job: {})
+    monkeypatch.setattr(slurm, "why_gone", lambda job, index: "")
+    folder.write_record(job.recordings[1], TaskRecord(state="running", starts=1, node="n", frames_before=0))
+    assert [task.reason for task in read_status(folder, job)][1] == ""
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: used._replace(free=4096))
+    for task in read_status(folder, job):
+        assert task.reason == f"the disk of {folder.path} is full"
+
+
+def test_the_state_of_many_tasks_reads_no_poses_and_asks_no_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that waits looks every few seconds, perhaps at 500 tables of an hour each."""
+    folder, job = make_job(tmp_path, recordings=3)
+    monkeypatch.setattr(slurm, "queued", lambda job: {})
+    asked: list[int] = []
+
+    def why_gone(job: ClusterJob, index: int) -> str:
+        asked.append(index)
+        return "it was cancelled"
+
+    monkeypatch.setattr(slurm, "why_gone", why_gone)
+    for name in ("r0", "r1", "r2"):
+        (tmp_path / f"{name}.csv").write_text("h\nh\nh\nrow\n")
+    tasks = read_status(folder, job)
+    assert [task.state for task in tasks] == ["not started"] * 3
+    assert not asked
+    (tmp_path / "r1.csv").write_text("h\nh\nh\nrow\nrow\n")
+    assert [task.frames for task in tasks] == [1, 2, 1]
+    assert tasks[2].reason == "it was cancelled"
+    assert asked == [2]
