@@ -7,8 +7,11 @@ missing, and then those that no animal has had yet. A track without a detection 
 Position tells two animals apart only while they are apart. Two tracks *meet* when their bodies overlap, when each could
 have made the step of the other, or when one goes missing beside the other. Then a swap cannot be excluded, and both
 are uncertain until both are seen again, apart from each other. Which of the two is which afterwards is a guess, so each
-track counts its meetings. A detection that no track has, close to an animal, may be an animal, too: it is met as others
-are.
+track counts its meetings.
+
+A track whose animal nobody has seen yet is met by each that comes back after some time, or jumps: it may be that one. A
+detection that no track has is a *stray*. It may be an animal, too, so it is followed and met as others are. A stray
+that is not seen for some time is forgotten.
 
 Lengths are in sides of the animal's box, so that the limits hold for any size of the picture.
 """
@@ -17,19 +20,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError, install_advice
-from realtime_cropzoom.types import Box, Float64
+from realtime_cropzoom.types import Bool, Box
 
 MAX_ANIMALS = 16
 """Maximum number of animals of a run."""
 _COAST_NS = 250e6
 """Frame time for which a missing animal is expected to go on as it went (ns). After that it is expected to stand."""
+_FORGET_NS = 2e9
+"""Frame time after which a stray that is not seen is forgotten (ns): animals lie on each other for about a second."""
+_MAX_STRAYS = 16
+"""Maximum number of strays that are followed: those that were seen last."""
 _NEVER = 1e9
 """Cost of an assignment that is not possible (pixels)."""
 
@@ -88,6 +95,13 @@ class _Motion:
     box: Box | None = None
     """None while the animal is missing."""
 
+    @classmethod
+    def of(cls, spotted: Spotted, pts_ns: int) -> _Motion:
+        """Return what is known of an animal that was seen for the first time."""
+        motion = cls(0, 0, 0, pts_ns)
+        motion.see(spotted, pts_ns)
+        return motion
+
     def predict(self, pts_ns: int) -> tuple[float, float]:
         """Return where the animal is expected."""
         seconds = min(pts_ns - self.seen_ns, _COAST_NS) / 1e9
@@ -108,6 +122,43 @@ class _Motion:
             self.velocity = (0.0, 0.0)
         self.x, self.y, self.side, self.seen_ns = x, y, float(max(spotted.box.w, spotted.box.h)), pts_ns
         self.box = spotted.box
+
+
+class _Before(NamedTuple):
+    """What is expected of an animal in a frame before its detections are assigned."""
+
+    place: tuple[float, float]
+    reach: float
+    """How far from there it can be (pixels)."""
+    near: float
+    """Distance from there up to which it is surely the same animal if it was seen in the last frame (pixels)."""
+    seen: bool
+    """Whether it was seen in the last frame."""
+    missing_ns: int
+    """Frame time since it was seen (ns)."""
+    uncertain: bool = False
+    """Whether it may have been another one: while it is missing, it can then be anywhere."""
+
+    def distance(self, found: _Motion) -> float:
+        """Return the distance to where an animal was found (pixels); infinite if that is missing."""
+        return math.inf if found.box is None else math.dist(self.place, (found.x, found.y))
+
+    def can_be(self, found: _Motion) -> bool:
+        """Return whether it could be where an animal was found."""
+        return self.distance(found) <= self.reach
+
+    def went_on(self, found: _Motion) -> bool:
+        """Return whether it was seen in the last frame, and found where it was expected."""
+        return self.seen and self.distance(found) <= self.near
+
+
+@dataclass(slots=True, eq=False)
+class _Stray:
+    """A detection that no track has, and those that follow it."""
+
+    motion: _Motion
+    beside: set[tuple[int, ...]] = field(default_factory=set)
+    """Tracks that have met it and not parted, each as a tuple of its index."""
 
 
 class Tracks:
@@ -133,10 +184,9 @@ class Tracks:
         self._limits = limits or TrackLimits()
         self._motions: list[_Motion | None] = [None] * animals
         """One for each animal; None before the animal is seen for the first time."""
-        self._met: set[tuple[int, int]] = set()
+        self._met: set[tuple[int, ...]] = set()
         """Pairs of tracks (indices, the lower one first) that have met and not parted."""
-        self._beside: set[int] = set()
-        """Tracks (indices) that have met a detection that is none of the tracks."""
+        self._strays: list[_Stray] = []
         self._meetings = [0] * animals
 
     def update(self, pts_ns: int, found: Sequence[Spotted]) -> tuple[Track, ...]:
@@ -150,54 +200,68 @@ class Tracks:
             All tracks, in order of their numbers.
         """
         found = sorted(found, key=lambda spotted: (*spotted.centre, spotted.box, spotted.score))
-        before = list(self._motions)
-        were_seen = [motion is not None and motion.box is not None for motion in before]
-        predicted = [None if motion is None else motion.predict(pts_ns) for motion in before]
-        reach = [0.0 if motion is None else motion.reach(pts_ns, self._limits) for motion in before]
-        chosen = self._choose(predicted, reach, were_seen, found)
+        were_uncertain = self._uncertain()
+        before = [
+            self._expect(motion, pts_ns, uncertain=index in were_uncertain)
+            for index, motion in enumerate(self._motions)
+        ]
+        chosen = self._choose(before, found)
         for index, motion in enumerate(self._motions):
             if motion is not None and index not in chosen:
                 motion.box = None
             elif motion is not None:
                 motion.see(found[chosen[index]], pts_ns)
-        were_uncertain = self._uncertain()
         left = self._begin(pts_ns, [found[place] for place in range(len(found)) if place not in chosen.values()])
-        self._mark(pts_ns, before, predicted, reach, were_seen)
-        self._mark_beside(left)
+        before += self._follow_strays(pts_ns, left)
+        self._mark(pts_ns, before)
+        self._mark_unseen(before)
         for index in self._uncertain() - were_uncertain:
             self._meetings[index] += 1
         return tuple(self._track(index) for index in range(len(self._motions)))
 
-    def _choose(
-        self,
-        predicted: Sequence[tuple[float, float] | None],
-        reach: Sequence[float],
-        were_seen: Sequence[bool],
-        found: Sequence[Spotted],
-    ) -> dict[int, int]:
+    def _expect(self, motion: _Motion | None, pts_ns: int, *, uncertain: bool = False) -> _Before | None:
+        if motion is None:
+            return None
+        return _Before(
+            motion.predict(pts_ns),
+            motion.reach(pts_ns, self._limits),
+            self._limits.body * motion.side,
+            motion.box is not None,
+            pts_ns - motion.seen_ns,
+            uncertain,
+        )
+
+    def _choose(self, before: Sequence[_Before | None], found: Sequence[Spotted]) -> dict[int, int]:
         """Return the index of the detection of each track that has one."""
-        known = [index for index, place in enumerate(predicted) if place is not None]
         chosen: dict[int, int] = {}
         for seen in (True, False):
-            tracks = [index for index in known if were_seen[index] is seen]
+            tracks = {index: was for index, was in enumerate(before) if was is not None and was.seen is seen}
             free = [place for place in range(len(found)) if place not in chosen.values()]
-            if not tracks or not free:
-                continue
-            costs = self._costs([predicted[i] for i in tracks], [reach[i] for i in tracks], [found[p] for p in free])
-            for row, column in zip(*self._assignment(costs), strict=True):
-                if column < len(free) and costs[row, column] < _NEVER:
-                    chosen[tracks[row]] = free[column]
+            chosen |= {
+                index: free[place] for index, place in self._assign(tracks, [found[place] for place in free]).items()
+            }
         return chosen
 
-    def _costs(self, predicted: Sequence[object], reach: Sequence[float], found: Sequence[Spotted]) -> Float64:
-        """Return distances (tracks, detections + tracks): beyond the reach impossible; missing costs the reach."""
-        places, limits = np.array(predicted, np.float64), np.array(reach)
+    def _assign(self, expected: Mapping[int, _Before], found: Sequence[Spotted]) -> dict[int, int]:
+        """Return the index of the detection of each expected animal that has one: the sum of distances is least.
+
+        Beyond the reach nothing is possible, and to go missing costs the reach.
+        """
+        if not expected or not found:
+            return {}
+        places = np.array([was.place for was in expected.values()])
+        limits = np.array([was.reach for was in expected.values()])
         centres = np.array([spotted.centre for spotted in found])
         distances = np.hypot(*(places[:, None] - centres[None]).transpose(2, 0, 1))
         distances[distances > limits[:, None]] = _NEVER
         missing = np.full((len(limits), len(limits)), _NEVER)
         np.fill_diagonal(missing, limits)
-        return np.hstack([distances, missing])
+        costs, keys = np.hstack([distances, missing]), list(expected)
+        return {
+            keys[row]: int(column)
+            for row, column in zip(*self._assignment(costs), strict=True)
+            if column < len(found) and costs[row, column] < _NEVER
+        }
 
     def _begin(self, pts_ns: int, left: Sequence[Spotted]) -> list[Spotted]:
         """Give the surest of the detections that are left to tracks without an animal, from left to right.
@@ -208,69 +272,55 @@ class Tracks:
         unborn = [index for index, motion in enumerate(self._motions) if motion is None]
         surest = sorted(left, key=lambda spotted: -spotted.score)[: len(unborn)]
         for index, spotted in zip(unborn, sorted(surest, key=lambda spotted: spotted.centre), strict=False):
-            self._motions[index] = motion = _Motion(0, 0, 0, pts_ns)
-            motion.see(spotted, pts_ns)
+            self._motions[index] = _Motion.of(spotted, pts_ns)
         return [spotted for spotted in left if spotted not in surest]
 
-    def _mark(
-        self,
-        pts_ns: int,
-        before: Sequence[_Motion | None],
-        predicted: Sequence[tuple[float, float] | None],
-        reach: Sequence[float],
-        were_seen: Sequence[bool],
-    ) -> None:
-        """Find the pairs that meet and part."""
-        for pair in itertools.combinations(range(len(self._motions)), 2):
-            one, other = (self._motions[index] for index in pair)
-            if one is None or other is None:
-                continue
-            both_known = all(before[index] is not None for index in pair)
-            could_swap = both_known and self._could_swap(pair, predicted, reach, were_seen)
-            both_seen = one.box is not None and other.box is not None
-            if could_swap or self._overlap(one, other, pts_ns, self._limits.part if pair in self._met else 1.0):
-                self._met.add(pair)
-            elif both_seen:
-                self._met.discard(pair)
+    def _follow_strays(self, pts_ns: int, left: Sequence[Spotted]) -> list[_Before | None]:
+        """Give the detections that are left to strays, and return what was expected of each stray that is kept.
 
-    def _mark_beside(self, left: Sequence[Spotted]) -> None:
-        """Find the animals that meet, and part from, detections that no track has."""
-        for index, motion in enumerate(self._motions):
-            if motion is None or motion.box is None:
+        A stray whose detection a track has taken is missing: the track may have taken it for its animal.
+        """
+        expected = [self._expect(stray.motion, pts_ns) for stray in self._strays]
+        chosen = self._assign({index: was for index, was in enumerate(expected) if was is not None}, left)
+        for index, stray in enumerate(self._strays):
+            stray.motion.box = None
+            if index in chosen:
+                stray.motion.see(left[chosen[index]], pts_ns)
+        new = [spotted for place, spotted in enumerate(left) if place not in chosen.values()]
+        known = [*zip(self._strays, expected, strict=True), *((_Stray(_Motion.of(one, pts_ns)), None) for one in new)]
+        known = [(stray, was) for stray, was in known if pts_ns - stray.motion.seen_ns <= _FORGET_NS]
+        known = sorted(known, key=lambda pair: pair[0].motion.seen_ns)[-_MAX_STRAYS:]
+        self._strays = [stray for stray, _ in known]
+        return [was for _, was in known]
+
+    def _mark(self, pts_ns: int, before: Sequence[_Before | None]) -> None:
+        """Find who meets and parts, of the tracks and then the strays."""
+        motions, tracks = [*self._motions, *(stray.motion for stray in self._strays)], len(self._motions)
+        could_swap = _could_swap(motions, before)
+        for index, other in itertools.combinations(range(len(motions)), 2):
+            motion, its = motions[index], motions[other]
+            if index >= tracks or motion is None or its is None:
                 continue
-            within = motion.side * self._limits.body * (self._limits.part if index in self._beside else 1.0)
-            offsets = ((x - motion.x, y - motion.y) for x, y in (spotted.centre for spotted in left))
-            if any(max(abs(across), abs(down)) < within for across, down in offsets):
-                self._beside.add(index)
-            else:
-                self._beside.discard(index)
+            met, who = (
+                (self._met, (index, other)) if other < tracks else (self._strays[other - tracks].beside, (index,))
+            )
+            if could_swap[index, other] or self._overlap(motion, its, pts_ns, self._limits.part if who in met else 1.0):
+                met.add(who)
+            elif motion.box is not None and its.box is not None:
+                met.discard(who)
+
+    def _mark_unseen(self, before: Sequence[_Before | None]) -> None:
+        """Let tracks meet those that nobody had seen yet: an animal that comes back, or jumps, may be one of them."""
+        unseen = [index for index, was in enumerate(before[: len(self._motions)]) if was is None]
+        for index, (motion, was) in enumerate(zip(self._motions, before, strict=False)):
+            if motion is None or motion.box is None or was is None:
+                continue
+            if (was.missing_ns > _COAST_NS and not was.went_on(motion)) or was.distance(motion) > was.near:
+                self._met |= {(min(index, other), max(index, other)) for other in unseen}
 
     def _uncertain(self) -> set[int]:
         """Return the tracks (indices) that may have been taken for another animal."""
-        return self._beside.union(*self._met)
-
-    def _could_swap(
-        self,
-        pair: tuple[int, int],
-        predicted: Sequence[tuple[float, float] | None],
-        reach: Sequence[float],
-        were_seen: Sequence[bool],
-    ) -> bool:
-        """Return whether each animal of a pair could be where the other one was found.
-
-        If one of them is missing and the other one has come back just now, it could be the missing one.
-        """
-        places = [None if motion is None or motion.box is None else (motion.x, motion.y) for motion in self._motions]
-
-        def can_be(track: int, at: int) -> bool:
-            expected, place = predicted[track], places[at]
-            return expected is not None and place is not None and math.dist(expected, place) <= reach[track]
-
-        one, other = pair
-        if places[one] is not None and places[other] is not None:
-            return can_be(one, other) and can_be(other, one)
-        came_back, missing = (one, other) if places[one] is not None else (other, one)
-        return not were_seen[came_back] and not were_seen[missing] and can_be(missing, came_back)
+        return set(itertools.chain(*self._met, *itertools.chain(*(stray.beside for stray in self._strays))))
 
     def _overlap(self, one: _Motion, other: _Motion, pts_ns: int, factor: float) -> bool:
         """Return whether two bodies overlap, where they are seen or else expected."""
@@ -283,3 +333,33 @@ class Tracks:
         motion = self._motions[index]
         box = None if motion is None else motion.box
         return Track(index + 1, box, index in self._uncertain(), self._meetings[index])
+
+
+def _could_swap(motions: Sequence[_Motion | None], before: Sequence[_Before | None]) -> Bool:
+    """Return for each two animals whether they could have changed places, on their own or in a ring with others.
+
+    An animal could be where another one was found if that is within its reach; one that is missing and uncertain could
+    be anywhere. One that was found could be the missing one. Those that went on as expected are themselves, whoever was
+    missing before: else nobody would be certain while one is missing.
+
+    Args:
+        motions: What is known of each animal in this frame; None before it is seen for the first time.
+        before: What was expected of it; None if it was not known then.
+
+    Returns:
+        (n, n) bool.
+    """
+    count = len(motions)
+    could_be = np.zeros((count, count), bool)
+    for index, other in itertools.permutations(range(count), 2):
+        one, its, was, its_was = motions[index], motions[other], before[index], before[other]
+        if one is None or its is None or was is None or its_was is None:
+            continue
+        if its.box is not None:
+            is_anywhere = was.uncertain and not was.seen and not its_was.went_on(its)
+            could_be[index, other] = is_anywhere or was.can_be(its)
+        elif one.box is not None:
+            could_be[index, other] = its_was.seen or not was.went_on(one)
+    for between in range(count):  # Warshall: over any number of others
+        could_be |= could_be[:, between, None] & could_be[None, between]
+    return could_be & could_be.T

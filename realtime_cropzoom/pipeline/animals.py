@@ -13,8 +13,9 @@ from realtime_cropzoom.inference.model import Model, Models, Outputs
 from realtime_cropzoom.inference.tracks import Spotted, Track, Tracks
 from realtime_cropzoom.types import Box, FrameMeta
 
-_SAME = 0.1
-"""Distance of two boxes below which they are of one animal (box sides)."""
+_SAME = 0.15
+"""Distance of two boxes below which they are of one animal (box sides). Animals side by side are about 0.2 apart, as
+they are wide."""
 
 
 class AnimalFinder:

@@ -130,8 +130,8 @@ def tracked(session: Path, film: str, animals: int) -> Tracked:
 
 def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Distances (px) of all keypoints that both have."""
-    distances: np.ndarray = np.linalg.norm(one - other, axis=-1)
-    return distances[np.isfinite(distances)]
+    distances = np.linalg.norm(one - other, axis=-1)
+    return np.asarray(distances[np.isfinite(distances)])
 
 
 @pytest.mark.parametrize("animals", [2, 3])

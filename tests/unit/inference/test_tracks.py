@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.animal_scenes import Habits, Scene, unmarked_swaps
 
 from realtime_cropzoom.errors import ConfigError
-from realtime_cropzoom.inference.tracks import Spotted, Track, Tracks
+from realtime_cropzoom.inference.tracks import Spotted, Track, TrackLimits, Tracks
 from realtime_cropzoom.types import Box
 
 pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
@@ -212,3 +214,123 @@ def test_a_picture_of_another_size_gives_the_same_tracks(
         for a, b in zip(boxes(one), boxes(two), strict=True):
             assert (a is None) == (b is None)
             assert a is None or b is None or math.isclose(a.x * factor, b.x)
+
+
+def test_a_detection_without_a_track_that_vanishes_beside_an_animal_may_lie_under_it() -> None:
+    """A false detection has the other track. The second animal lies on the first one for a second, and walks on."""
+    false, first = at(700, 500), at(300, 100)
+    comes = [[false, first, at(480 - 10 * i, 100)] for i in range(17)]
+    walks = [[false, first, at(320, 120 + 10 * i)] for i in range(30)]
+    tracks = run(2, [false, first], *comes, *[[false, first]] * 30, *walks)
+    vanished = tracks[1 + len(comes) : 1 + len(comes) + 30]
+    assert all(both[0].uncertain for both in vanished)
+    assert not tracks[-1][0].uncertain
+    assert not any(both[1].uncertain for both in tracks)
+
+
+def test_a_detection_without_a_track_that_never_comes_back_is_forgotten() -> None:
+    flash = [at(700, 500), at(300, 100), at(320, 120)]
+    tracks = run(2, flash[:2], flash, *[flash[:2]] * 70)
+    assert tracks[1][0].uncertain
+    assert tracks[40][0].uncertain
+    assert not tracks[-1][0].uncertain
+    assert tracks[-1][0].meetings == 1
+
+
+def test_three_that_could_have_changed_places_in_a_ring_are_uncertain() -> None:
+    """No two of them could have changed places: each reaches the place of the next only."""
+    tracks = Tracks(3, TrackLimits(noise=1.05, speed=0.0))
+    begin = [(0.0, 0.0), (200.0, 0.0), (100.0, 173.0)]
+    tracks.update(0, [at(*place) for place in begin])
+    pairs = zip(begin, [*begin[1:], begin[0]], strict=True)  # each goes nearly half of the way to the next
+    now = [(x + 0.49 * (to_x - x), y + 0.49 * (to_y - y)) for (x, y), (to_x, to_y) in pairs]
+    assert all(math.dist(one, other) > 0.9 * SIDE for one, other in itertools.combinations(now, 2))
+    assert [track.uncertain for track in tracks.update(STEP_NS, [at(*place) for place in now])] == [True, True, True]
+
+
+def test_one_of_two_that_remains_could_be_either() -> None:
+    """At two detections per second both could have run to the only place where one is found."""
+    tracks = Tracks(2)
+    tracks.update(0, [at(100, 100), at(300, 100)])
+    assert [track.uncertain for track in tracks.update(500_000_000, [at(190, 100)])] == [True, True]
+
+
+def test_an_animal_that_comes_back_may_be_one_that_nobody_has_seen_yet() -> None:
+    """One of two is put into the arena later, while the other one is out of sight."""
+    hidden: list[list[Spotted]] = [[] for _ in range(30)]
+    *_, back = run(2, [at(100, 100)], *hidden, [at(500, 100)])
+    assert back[0].uncertain
+    *_, both = run(2, [at(100, 100)], *hidden, [at(500, 100)], [at(500, 100), at(100, 100)])
+    assert [track.uncertain for track in both] == [False, False]
+    *_, flickered = run(2, [at(100, 100)], [], [], [at(102, 100)])
+    assert not flickered[0].uncertain
+
+
+def test_an_animal_that_does_not_move_is_seen_in_every_frame() -> None:
+    frames = [[at(100, 100), at(500 + 3 * (i % 30), 100)] for i in range(300)]
+    for tracks in run(2, *frames):
+        assert boxes(tracks)[0] == at(100, 100).box
+        assert not tracks[0].uncertain
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=40)
+def test_detections_that_flicker_between_none_and_two_leave_each_animal_its_number(
+    seen: list[tuple[bool, bool]],
+) -> None:
+    """Both are missing exactly where they were not found, and are what they were when they come back."""
+    both = [at(100, 100), at(700, 100)]
+    tracks = run(2, both, *[[one for one, is_seen in zip(both, frame, strict=True) if is_seen] for frame in seen])
+    for frame, pair in zip([(True, True), *seen], tracks, strict=True):
+        assert boxes(pair) == [one.box if is_seen else None for one, is_seen in zip(both, frame, strict=True)]
+
+
+@given(places, st.integers(1, 30))
+@settings(deadline=None, max_examples=40)
+def test_a_third_detection_of_two_animals_changes_no_track(third: tuple[int, int], frames: int) -> None:
+    both = [at(100, 100), at(700, 500)]
+    tracks = run(2, both, *[[*both, at(*third, 0.99)]] * frames)
+    assume(third not in [(100, 100), (700, 500)])
+    for pair in tracks:
+        assert boxes(pair) == [one.box for one in both]
+    near = [max(abs(third[0] - x), abs(third[1] - y)) < SIDE / 2 for x, y in ((100, 100), (700, 500))]
+    assert [track.uncertain for track in tracks[-1]] == near
+
+
+seeds, numbers, steps_ms = st.integers(0, 10**6), st.integers(2, 4), st.sampled_from([33.3, 100.0, 500.0])
+all_habits = st.sampled_from(
+    [
+        Habits(),
+        Habits(absent=0, dead=1),
+        Habits(flicker=0.15),
+        Habits(hides=0.5),
+        Habits(twice=0.3, flicker=0.05),
+        Habits(hides=0.4, flicker=0.1, absent=0),
+    ]
+)
+
+
+@given(seeds, numbers, steps_ms, all_habits)
+@settings(deadline=None, max_examples=80, derandomize=True)
+def test_a_track_changes_its_animal_only_while_it_is_uncertain(
+    seed: int, animals: int, step_ms: float, habits: Habits
+) -> None:
+    """Animals walk over each other, hide, come in late, lie still, are missed, or are found twice."""
+    scene = Scene.make(seed, animals, step_ms, habits)
+    assert unmarked_swaps(scene, scene.track(animals)) == []
+
+
+@given(seeds, numbers, st.integers(1, 6), steps_ms, st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_whatever_is_found_each_track_has_one_detection_of_its_own_or_none(
+    seed: int, animals: int, tracks: int, step_ms: float, twice: bool
+) -> None:
+    """With too few tracks and too many, and with detections of nothing."""
+    scene = Scene.make(seed, animals, step_ms, Habits(hides=0.5, flicker=0.2, false=0.3, twice=0.3 * twice))
+    for found, tracked in zip(scene.found(), scene.track(tracks), strict=True):
+        used = [track.box for track in tracked if track.box is not None]
+        assert [track.number for track in tracked] == list(range(1, tracks + 1))
+        assert set(used) <= {spotted.box for spotted in found}
+        assert len(used) <= min(tracks, len(found))
+        for one, other in itertools.combinations(used, 2):
+            assert math.hypot(one.x - other.x, one.y - other.y) >= 0.15 * SIDE, "a copy"
