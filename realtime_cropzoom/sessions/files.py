@@ -119,6 +119,11 @@ class Session:
         return _places(self.settings)
 
     @property
+    def animals(self) -> int:
+        """Number of animals that share the arena of the live run; 1 for one animal in the frame or in each region."""
+        return 1 if isinstance(self.settings.get("regions"), dict) else max(1, len(self.regions))
+
+    @property
     def region(self) -> str | None:
         """The region whose animal is in these files; None for the one in the whole frame."""
         fitting = [name for name in self.regions if self.poses.stem.endswith(f"_{name}")]

@@ -35,9 +35,14 @@ def pose_header(keypoint_names: Sequence[str], scorer: str, *, sets: bool = Fals
     return "".join(f"{row}{end}\n" for row, end in zip(rows, last, strict=True))
 
 
+def animal_name(number: int) -> str:
+    """Return the name of one of several animals in files."""
+    return f"animal{number}"
+
+
 def animal_names(animals: int) -> tuple[str, ...]:
     """Return the names of several animals in files: ``animal1`` and so on; empty for one."""
-    return tuple(f"animal{number}" for number in range(1, animals + 1)) if animals > 1 else ()
+    return tuple(animal_name(number) for number in range(1, animals + 1)) if animals > 1 else ()
 
 
 def animals_header(keypoint_names: Sequence[str], scorer: str, animals: Sequence[str]) -> str:

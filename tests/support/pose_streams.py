@@ -10,6 +10,8 @@ import yaml
 from realtime_cropzoom.messaging.message import Counts, EndMessage, HelloMessage, PoseMessage, StatusMessage, TimeField
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
+    AnimalPose,
+    AnimalsEvent,
     Command,
     Decision,
     Event,
@@ -61,7 +63,7 @@ def one_rule(when: str, **settings: Any) -> Rules:
 
 _OF_A_RULE = {
     *("for_ms", "fire", "pulse_ms", "hold", "repeat", "refractory_ms", "probability", "max_per_minute", "max_fired"),
-    *("max_on_s", "minutes", "max_age_ms", "min_likelihood", "states"),
+    *("max_on_s", "minutes", "max_age_ms", "min_likelihood", "states", "animal", "uncertain"),
 }
 
 
@@ -108,6 +110,40 @@ def pose(
         time=times,
         counts=COUNTS,
         segment=segment,
+    )
+
+
+def animal(
+    number: int,
+    x: float | None,
+    y: float | None = 100.0,
+    p: float | None = 0.9,
+    *,
+    state: str = "tracking",
+    uncertain: bool = False,
+    meetings: int = 0,
+    **others: Place,
+) -> AnimalPose:
+    """One of several animals, with a snout at x, y; further keypoints by name."""
+    keypoints = {"snout": (x, y, p), **others}
+    return AnimalPose(
+        number=number, state=state, keypoints=keypoints, plausible=True, uncertain=uncertain, meetings=meetings
+    )
+
+
+def animals(frame: int, at_ms: float, *seen: AnimalPose, run: str = "run") -> AnimalsEvent:
+    """A frame with several animals, captured ``at_ms`` after the start and received as ``received`` does it."""
+    captured_ns = START_NS + round(at_ms * MS)
+    return AnimalsEvent(
+        captured_ns + LATENCY_NS,
+        run,
+        "cam0",
+        seq=frame,
+        frame=frame,
+        stream="live",
+        captured_ns=captured_ns,
+        published_ns=captured_ns + 4 * MS,
+        animals=list(seen),
     )
 
 

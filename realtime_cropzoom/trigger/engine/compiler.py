@@ -7,9 +7,9 @@ from functools import singledispatchmethod
 from typing import Any
 
 from realtime_cropzoom.trigger.engine import conditions, quantities, trajectory
-from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, ArenaMap, FixedPosition, KeypointPosition
+from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, ArenaMap, Demands, FixedPosition, KeypointPosition
 from realtime_cropzoom.trigger.rules import schema
-from realtime_cropzoom.trigger.rules.rules import Rule, Rules
+from realtime_cropzoom.trigger.rules.rules import Rules
 
 _TURN_SIGN = {"right": 1, "left": -1, "either": 0}
 
@@ -30,38 +30,45 @@ class Compiler:
         self._shared: dict[tuple[Any, ...], Any] = {}
         self.tracks: list[trajectory.Track] = []
 
-    def condition(self, model: schema.ConditionModel, rule: Rule) -> conditions.Condition:
-        """Return the condition that evaluates poses for ``model``, with the likelihood that ``rule`` demands."""
-        return self._build(model, self._rules.min_likelihood if rule.min_likelihood is None else rule.min_likelihood)
+    def condition(self, model: schema.ConditionModel, demands: Demands, for_ns: int = 0) -> conditions.Condition:
+        """Return the condition that evaluates poses.
+
+        Args:
+            model: The condition as it was written.
+            demands: What the rule demands of a pose.
+            for_ns: Time (ns of capture time) for which it must have held.
+        """
+        built = self._build(model, demands)
+        return conditions.Lasting(built, for_ns, self._bridge_ns) if for_ns else built
 
     @singledispatchmethod
-    def _build(self, model: schema.ConditionModel, min_likelihood: float) -> conditions.Condition:
+    def _build(self, model: schema.ConditionModel, demands: Demands) -> conditions.Condition:
         raise TypeError(f"no compiler for {type(model).__name__}")
 
     @_build.register
-    def _all(self, model: schema.AllOf, min_likelihood: float) -> conditions.Condition:
-        return conditions.All([self._build(part, min_likelihood) for part in model.all])
+    def _all(self, model: schema.AllOf, demands: Demands) -> conditions.Condition:
+        return conditions.All([self._build(part, demands) for part in model.all])
 
     @_build.register
-    def _any(self, model: schema.AnyOf, min_likelihood: float) -> conditions.Condition:
-        return conditions.Any([self._build(part, min_likelihood) for part in model.any])
+    def _any(self, model: schema.AnyOf, demands: Demands) -> conditions.Condition:
+        return conditions.Any([self._build(part, demands) for part in model.any])
 
     @_build.register
-    def _not(self, model: schema.NotThis, min_likelihood: float) -> conditions.Condition:
-        return conditions.Not(self._build(model.not_, min_likelihood))
+    def _not(self, model: schema.NotThis, demands: Demands) -> conditions.Condition:
+        return conditions.Not(self._build(model.not_, demands))
 
     @_build.register
-    def _state(self, model: schema.StateIs, min_likelihood: float) -> conditions.Condition:
+    def _state(self, model: schema.StateIs, demands: Demands) -> conditions.Condition:
         return conditions.StateIs(model.names())
 
     @_build.register
-    def _in_zone(self, model: schema.InZone, min_likelihood: float) -> conditions.Condition:
-        return self._side(model, min_likelihood)
+    def _in_zone(self, model: schema.InZone, demands: Demands) -> conditions.Condition:
+        return self._side(model, demands)
 
-    def _side(self, model: schema.InZone, min_likelihood: float) -> conditions.Side:
+    def _side(self, model: schema.InZone, demands: Demands) -> conditions.Side:
         zone = self._rules.zones[model.given]
         return conditions.Side(
-            self._position(model.keypoint, min_likelihood, cm=zone.in_cm),
+            self._position(model.keypoint, demands, cm=zone.in_cm),
             zone.shape(),
             model.given,
             model.margin_px or model.margin_cm,
@@ -70,65 +77,72 @@ class Compiler:
         )
 
     @_build.register
-    def _crossing(self, model: schema.Entered | schema.Left, min_likelihood: float) -> conditions.Condition:
-        return conditions.Crossing(self._side(model, min_likelihood), model.kind, self._bridge_ns)
+    def _crossing(self, model: schema.Entered | schema.Left, demands: Demands) -> conditions.Condition:
+        return conditions.Crossing(self._side(model, demands), model.kind, self._bridge_ns)
 
     @_build.register
-    def _dwelling(self, model: schema.Dwelt, min_likelihood: float) -> conditions.Condition:
-        return conditions.Lasting(self._side(model, min_likelihood), round(model.for_ms * 1e6), self._bridge_ns)
+    def _dwelling(self, model: schema.Dwelt, demands: Demands) -> conditions.Condition:
+        return conditions.Lasting(self._side(model, demands), round(model.for_ms * 1e6), self._bridge_ns)
 
     @_build.register
-    def _threshold(self, model: schema.Limits, min_likelihood: float) -> conditions.Condition:
-        key = ("quantity", model.quantity(), min_likelihood)
+    def _threshold(self, model: schema.Limits, demands: Demands) -> conditions.Condition:
+        key = ("quantity", model.quantity(), demands)
         if key not in self._shared:
-            self._shared[key] = self._quantity(model, min_likelihood)
+            self._shared[key] = self._quantity(model, demands)
         low, high = model.range()
         return conditions.Threshold(
             self._shared[key], low, high, model.hysteresis, self._bridge_ns, circular=model.circular()
         )
 
     @singledispatchmethod
-    def _quantity(self, model: schema.Limits, min_likelihood: float) -> quantities.Quantity:
+    def _quantity(self, model: schema.Limits, demands: Demands) -> quantities.Quantity:
         raise TypeError(f"no quantity for {type(model).__name__}")
 
     @_quantity.register
-    def _likelihood(self, model: schema.Likelihood, min_likelihood: float) -> quantities.Quantity:
+    def _likelihood(self, model: schema.Likelihood, demands: Demands) -> quantities.Quantity:
         return quantities.Likelihood(model.likelihood)
 
     @_quantity.register
-    def _length(self, model: schema.Length, min_likelihood: float) -> quantities.Quantity:
+    def _length(self, model: schema.Length, demands: Demands) -> quantities.Quantity:
         cm = model.unit == "cm"
         return quantities.Length(
-            tuple(self._any_position(position, min_likelihood, cm=cm) for position in model.given), model.unit
+            tuple(self._any_position(position, demands, cm=cm) for position in model.given), model.unit
         )
 
     @_quantity.register
-    def _heading_of(self, model: schema.Heading, min_likelihood: float) -> quantities.Quantity:
-        base, tip = model.heading_deg
-        return self._heading(self._position(base, min_likelihood), self._position(tip, min_likelihood))
+    def _nearest(self, model: schema.DistanceBetweenAnimals, demands: Demands) -> quantities.Quantity:
+        cm = model.unit == "cm"
+        own, others = model.given
+        to = KeypointPosition(others, demands.min_likelihood, self._mapping() if cm else None)
+        return quantities.NearestAnimal(self._position(own, demands, cm=cm), to, model.unit, demands)
 
     @_quantity.register
-    def _speed(self, model: schema.Speed, min_likelihood: float) -> quantities.Quantity:
-        position = self._position(model.given, min_likelihood, cm=model.unit == "cm")
+    def _heading_of(self, model: schema.Heading, demands: Demands) -> quantities.Quantity:
+        base, tip = model.heading_deg
+        return self._heading(self._position(base, demands), self._position(tip, demands))
+
+    @_quantity.register
+    def _speed(self, model: schema.Speed, demands: Demands) -> quantities.Quantity:
+        position = self._position(model.given, demands, cm=model.unit == "cm")
         return quantities.Speed(position, self._track(position), round(model.over_ms * 1e6), f"{model.unit}/s")
 
     @_quantity.register
-    def _acceleration(self, model: schema.Acceleration, min_likelihood: float) -> quantities.Quantity:
-        position = self._position(model.given, min_likelihood, cm=model.unit == "cm")
+    def _acceleration(self, model: schema.Acceleration, demands: Demands) -> quantities.Quantity:
+        position = self._position(model.given, demands, cm=model.unit == "cm")
         return quantities.Acceleration(position, self._track(position), round(model.over_ms * 1e6), f"{model.unit}/s²")
 
     @_quantity.register
-    def _angle(self, model: schema.Angle, min_likelihood: float) -> quantities.Quantity:
+    def _angle(self, model: schema.Angle, demands: Demands) -> quantities.Quantity:
         """Return the angle in frame space, or in arena space if the target is a zone in cm."""
         given = model.angle_deg
         zone = self._rules.zones.get(given.target) if isinstance(given.target, str) else None
         cm = zone is not None and zone.in_cm
         if zone is None:
-            target = self._any_position(given.target, min_likelihood)
+            target = self._any_position(given.target, demands)
         else:
             x, y = zone.shape().centre
             target = self._place(x, y, str(given.target))
-        base, tip = self._position(given.from_, min_likelihood, cm=cm), self._position(given.to, min_likelihood, cm=cm)
+        base, tip = self._position(given.from_, demands, cm=cm), self._position(given.to, demands, cm=cm)
         return quantities.Angle(self._heading(base, tip), self._heading(base, target), target.name)
 
     def _heading(self, base: AnyPosition, tip: AnyPosition) -> quantities.Heading:
@@ -139,8 +153,8 @@ class Compiler:
         return heading
 
     @_quantity.register
-    def _turning(self, model: schema.Turning, min_likelihood: float) -> quantities.Quantity:
-        base, tip = (self._position(name, min_likelihood) for name in model.turning_deg_per_s)
+    def _turning(self, model: schema.Turning, demands: Demands) -> quantities.Quantity:
+        base, tip = (self._position(name, demands) for name in model.turning_deg_per_s)
         key = ("heading track", base, tip)
         if key not in self._shared:
             self._shared[key] = trajectory.HeadingTrack(base, tip, self._bridge_ns)
@@ -155,9 +169,9 @@ class Compiler:
         track: trajectory.Track = self._shared[(position,)]
         return track
 
-    def _any_position(self, given: Any, min_likelihood: float, *, cm: bool = False) -> AnyPosition:
+    def _any_position(self, given: Any, demands: Demands, *, cm: bool = False) -> AnyPosition:
         if isinstance(given, str):
-            return self._position(given, min_likelihood, cm=cm)
+            return self._position(given, demands, cm=cm)
         x, y = given
         return self._place(x, y, f"({x:g}, {y:g})")
 
@@ -168,10 +182,10 @@ class Compiler:
         place: FixedPosition = self._shared[key]
         return place
 
-    def _position(self, name: str, min_likelihood: float, *, cm: bool = False) -> KeypointPosition:
-        key = ("spot", name, min_likelihood, cm)
+    def _position(self, name: str, demands: Demands, *, cm: bool = False) -> KeypointPosition:
+        key = ("spot", name, demands.min_likelihood, cm)
         if key not in self._shared:
-            self._shared[key] = KeypointPosition(name, min_likelihood, self._mapping() if cm else None)
+            self._shared[key] = KeypointPosition(name, demands.min_likelihood, self._mapping() if cm else None)
         position: KeypointPosition = self._shared[key]
         return position
 

@@ -175,15 +175,20 @@ class Threshold(Condition):
             self.reason = self._quantity.reason
             return None
         slack = self._hysteresis
+        if self._quantity.at_most and self._low > 0.0:
+            self.reason = self._quantity.reason
+            return None
         if slack and not (self._holds and sample.captured_ns - self._known_ns <= self._bridge_ns):
             slack = 0.0
-        self._known_ns = sample.captured_ns
-        self._last = number
         if self._circular:
-            self._holds = self._within_circle(number, slack)
+            holds = self._within_circle(number, slack)
         else:
-            self._holds = self._low - slack <= number <= self._high + slack
-        return self._holds
+            holds = self._low - slack <= number <= self._high + slack
+        if self._quantity.at_most and not holds:
+            self.reason = self._quantity.reason
+            return None
+        self._known_ns, self._last, self._holds = sample.captured_ns, number, holds
+        return holds
 
     def describe(self) -> str:
         """Return the number."""

@@ -15,13 +15,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from realtime_cropzoom.inference.tracks import MAX_ANIMALS
+from realtime_cropzoom.sessions.pose_rows import animal_name
+from realtime_cropzoom.trigger.engine.animal_view import AnimalView, ViewKey
 from realtime_cropzoom.trigger.engine.events import (
     Action,
     ActionType,
+    AnimalPose,
+    AnimalsEvent,
     Command,
     Decision,
     EndEvent,
     Event,
+    FrameEvent,
     HelloEvent,
     NewRules,
     Order,
@@ -77,8 +83,9 @@ class Engine:
             )
         self.ignored = 0
         """Number of events that were ignored."""
-        self._smoothers: dict[str | None, Smoother] = {} if smoother is None else {None: smoother}
-        """Filters by the region of the animal."""
+        self._smoother = smoother
+        self._views: dict[ViewKey, AnimalView] = {}
+        """The animals that rules see."""
         self._clock, self._hand_over = clock, hand_over
         self._given: deque[int] = deque()
         self._asked: list[int] = []
@@ -93,7 +100,7 @@ class Engine:
         self._now_ns = 0
         self._camera = rules.camera
         self._stopped = False
-        self._pose: PoseEvent | None = None
+        self._pose: FrameEvent | None = None
         self._age_ms: float | None = None
         self._fresh_ns: int | None = None
         """Time (ns) at which the last fresh pose was received; None while the stream is lost, or has not begun."""
@@ -101,14 +108,16 @@ class Engine:
         self._run: str | None = None
         self._old_runs: deque[str] = deque(maxlen=_MAX_OLD_RUNS)
         self._last: dict[str | None, tuple[int, int]] = {}
-        """seq and captured_ns of the last pose of each region; None for the whole frame."""
+        """seq and captured_ns of the last pose of each region; None for the whole frame, whoever is in it."""
+        self._animals: int | None = None
+        """Number of animals of the run, if several share an arena; None while unknown."""
         self._segment = 0
         """Segment of the last pose."""
 
     def _follow(self, rules: Rules) -> None:
         """Take over what ``rules`` and their runners say for all rules together."""
         self._rules = rules
-        self._runners, self._tracks = self._set.runners, self._set.tracks
+        self._runners, self._tracks, self._refusals = self._set.runners, self._set.tracks, self._set.refusals
         self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
         self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
 
@@ -118,7 +127,7 @@ class Engine:
             return []
         self._decisions, self._asked = [], []
         self._pose = self._age_ms = None
-        self._given = deque(event.asked_ns if isinstance(event, PoseEvent) else ())
+        self._given = deque(event.asked_ns if isinstance(event, FrameEvent) else ())
         self._pass_time(event.at_ns)
         if isinstance(event, PublisherEvent):
             self._received(event)
@@ -203,8 +212,8 @@ class Engine:
         for tracks in self._tracks.values():
             for track in tracks:
                 track.reset()
-        for smoother in self._smoothers.values():
-            smoother.reset()
+        for view in self._views.values():
+            view.reset()
 
     def _make_safe(self, reason: str) -> None:
         for runner in self._runners:
@@ -218,7 +227,12 @@ class Engine:
         if self._run != event.run:
             self._begin_run(event)
         if isinstance(event, PoseEvent):
-            self._take_pose(event)
+            self._take_pose(event, event.region)
+        elif isinstance(event, AnimalsEvent):
+            if self._are_the_animals(event):
+                self._take_pose(event, None)
+            else:
+                self.ignored += 1
         elif isinstance(event, StreamEvent) and event.stream != _LIVE:
             self._lose_stream(f"the stream is {event.stream}")
         elif isinstance(event, EndEvent):
@@ -241,9 +255,21 @@ class Engine:
         self._run = event.run
         self._last.clear()
         self._segment = 0
+        self._animals = None
 
-    def _take_pose(self, event: PoseEvent) -> None:
-        seq, captured_ns = self._last.get(event.region, (-1, -1))
+    def _are_the_animals(self, event: AnimalsEvent) -> bool:
+        """Return whether the animals of a frame are those of the run. With one less, ``all`` would hold for fewer."""
+        count = len(event.animals)
+        if count > MAX_ANIMALS or [animal.number for animal in event.animals] != list(range(1, count + 1)):
+            return False
+        if self._animals is None:
+            self._animals = count
+            self._set.follow(count)
+            self._follow(self._rules)
+        return count == self._animals
+
+    def _take_pose(self, event: FrameEvent, region: str | None) -> None:
+        seq, captured_ns = self._last.get(region, (-1, -1))
         at_ns = event.captured_ns
         if event.seq <= seq or at_ns <= captured_ns or not 0 <= at_ns < _MAX_TIME_NS:
             self.ignored += 1
@@ -258,7 +284,7 @@ class Engine:
         if event.segment != self._segment and self._fresh_ns is not None:
             self._lose_stream("the source broke off and came back")
         self._segment = event.segment
-        self._remember(event)
+        self._remember(event, region)
         if unusable or self._age_ms > self._max_age_ms:
             if self._fresh_ns is None:
                 self._report_once(unusable or f"stale: poses are older than {self._max_age_ms:g} ms")
@@ -268,11 +294,11 @@ class Engine:
             self._reported_unseen = False
         self._judge(event, unusable)
 
-    def _remember(self, event: PoseEvent) -> None:
+    def _remember(self, event: FrameEvent, region: str | None) -> None:
         """Keep the number of the last pose of each region; names from the wire do not fill the memory."""
-        if event.region not in self._last and len(self._last) >= _MAX_REGIONS:
+        if region not in self._last and len(self._last) >= _MAX_REGIONS:
             del self._last[next(iter(self._last))]
-        self._last[event.region] = (event.seq, event.captured_ns)
+        self._last[region] = (event.seq, event.captured_ns)
 
     def _report_once(self, reason: str) -> None:
         """Report why no rule sees poses, once until a fresh pose comes."""
@@ -280,41 +306,58 @@ class Engine:
             self._reported_unseen = True
             self._decide(Verdict.REFUSED, "", reason, ())
 
-    def _judge(self, event: PoseEvent, unusable: str | None) -> None:
-        """Let the rules of its region see a pose. Those of other regions never do."""
+    def _judge(self, event: FrameEvent, unusable: str | None) -> None:
+        """Let rules see the animals that they watch. They never see others."""
+        samples = self._samples_of(event)
+        for runner in self._runners:
+            shown = [samples[view] for view in runner.watch.views if view in samples]
+            if not shown or len(shown) < len(runner.watch.views):
+                continue
+            if outcomes := runner.step(shown, self._now_ns, unusable, self._read_clock):
+                self._decide_all(runner, outcomes)
+
+    def _samples_of(self, event: FrameEvent) -> dict[ViewKey, PoseSample]:
+        """Return the samples of a frame, by who is seen how. Of several animals, each is the other of the others."""
+        if isinstance(event, PoseEvent):
+            view = ViewKey(event.region)
+            return {view: self._sample(view, event, event)} if view in self._tracks else {}  # else no rule watches it
+        samples: dict[ViewKey, PoseSample] = {}
+        for refuses in self._refusals:
+            seen = {ViewKey(animal_name(a.number), refuses): a for a in event.animals}
+            found = {view: self._sample(view, event, animal) for view, animal in seen.items()}
+            for view, sample in found.items():
+                sample.others = [other for its_view, other in found.items() if its_view != view]
+            samples |= found
+        return samples
+
+    def _sample(self, view: ViewKey, event: FrameEvent, of: PoseEvent | AnimalPose) -> PoseSample:
+        """Return the sample of one animal: ``of`` is the event itself, or one of its animals."""
         assert self._age_ms is not None
-        if event.region not in self._tracks:  # no rule watches it
-            return
         self._samples += 1
         sample = PoseSample(
             self._samples,
             event.captured_ns,
             self._age_ms,
-            event.state,
-            event.keypoints,
+            of.state,
+            of.keypoints,
             uncertainty_ns=event.uncertainty_ns,
         )
-        sample.uncertain = event.uncertain
-        if event.plausible is False:
-            sample.implausible = event.doubt or "unknown"
-        if (smoother := self._smoother_of(event.region)) is not None:
-            sample.moving = smoother.update(event.captured_ns, event.keypoints)
-            if self._rules.predict:
-                sample.ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000
-        for track in self._tracks[event.region]:
-            track.feed(sample)
-        for runner in self._runners:
-            if runner.parameters.region != event.region:
-                continue
-            if outcomes := runner.step(sample, self._now_ns, unusable, self._read_clock):
-                self._decide_all(runner, outcomes)
+        meetings = 0
+        if isinstance(of, AnimalPose):
+            sample.animal, sample.uncertain, meetings = animal_name(of.number), of.uncertain, of.meetings
+        if of.plausible is False:
+            sample.implausible = of.doubt or "unknown"
+        ahead_s = (self._age_ms + self._rules.output_delay_ms) / 1000 if self._rules.predict else None
+        self._view(view).see(sample, meetings, self._tracks.get(view, ()), ahead_s)
+        return sample
 
-    def _smoother_of(self, region: str | None) -> Smoother | None:
-        """Return the filter of the animal of a region; None if the rules name no filter."""
-        first = self._smoothers.get(None)
-        if first is not None and region not in self._smoothers:
-            self._smoothers[region] = first.another()
-        return self._smoothers.get(region)
+    def _view(self, view: ViewKey) -> AnimalView:
+        if view not in self._views:
+            smoother = self._smoother
+            if smoother is not None and self._views:
+                smoother = smoother.another()
+            self._views[view] = AnimalView(view, smoother)
+        return self._views[view]
 
     def _execute(self, command: Command) -> None:
         if command.order is Order.STOP:
@@ -409,7 +452,10 @@ class Engine:
         """Make a decision of each outcome of a rule."""
         for outcome in outcomes:
             actions = _switch_off(outcome) if outcome.let_go else outcome.switch_on
-            number = self._decide(outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns)
+            animals = ";".join(outcome.animals)
+            number = self._decide(
+                outcome.verdict, runner.name, outcome.reason, actions, outcome.fresh_until_ns, animals or None
+            )
             if outcome.switch_on:
                 runner.fired_number = number
 
@@ -420,9 +466,10 @@ class Engine:
         reason: str,
         actions: tuple[Action, ...],
         fresh_until_ns: int | None = None,
+        animals: str | None = None,
     ) -> int:
         pose = self._pose
-        known = {} if pose is None else _pose_fields(pose)
+        known = {"region": animals} if pose is None else _pose_fields(pose, animals)
         times = (None, None) if pose is None else (pose.captured_ns, pose.published_ns)
         decision = Decision(
             number=self._number,
@@ -448,9 +495,10 @@ class Engine:
         return decision.number
 
 
-def _pose_fields(pose: PoseEvent) -> dict[str, Any]:
-    """Return the fields of a decision that say of which pose it is."""
-    return {name: getattr(pose, name) for name in ("run", "camera", "seq", "frame", "region")}
+def _pose_fields(pose: FrameEvent, animals: str | None) -> dict[str, Any]:
+    """Return the fields of a decision that say of which pose it is. ``animals`` are those that it is about, if any."""
+    fields = {name: getattr(pose, name) for name in ("run", "camera", "seq", "frame")}
+    return {**fields, "region": pose.region if isinstance(pose, PoseEvent) else animals}
 
 
 def _why_retired(name: str, change: RulesChange) -> str:

@@ -81,21 +81,24 @@ class _FromPublisher(_Event, frozen=True):
     """Maximum error of ``at_ns``. The age of a pose is judged by the worst case."""
 
 
-class PoseEvent(_FromPublisher, frozen=True, tag="pose", kw_only=True):
-    """A pose arrived."""
-
+class _FrameEvent(_FromPublisher, frozen=True, kw_only=True):
     seq: int
     frame: int
     """Capture index."""
-    state: str
-    """State of the tracking."""
     stream: str
     """State of the stream."""
     captured_ns: int
     published_ns: int
     segment: int = 0
     asked_ns: tuple[int, ...] = ()
-    """In a replay: the readings of the clock, one for each time that a rule was about to fire on this pose."""
+    """In a replay: the readings of the clock, one for each time that a rule was about to fire on this frame."""
+
+
+class PoseEvent(_FrameEvent, frozen=True, tag="pose", kw_only=True):
+    """A pose arrived."""
+
+    state: str
+    """State of the tracking."""
     keypoints: dict[str, tuple[float | None, float | None, float | None]]
     """x, y (frame pixels) and likelihood by name; None if unknown."""
     plausible: bool | None = None
@@ -103,10 +106,29 @@ class PoseEvent(_FromPublisher, frozen=True, tag="pose", kw_only=True):
     doubt: str | None = None
     """What contradicts the pose, in a word."""
     region: str | None = None
-    """The region of the frame in which the animal is; None in a run without regions. Of several animals in one arena
-    its name in the files of the run."""
+    """The region of the frame in which the animal is; None in a run without regions."""
+
+
+class AnimalPose(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One of several animals in a frame. Its fields mean what those of a ``PoseEvent`` do."""
+
+    number: int
+    """Number of the animal, from 1."""
+    state: str
+    keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    plausible: bool | None = None
+    doubt: str | None = None
     uncertain: bool = False
     """Whether it may be another animal of the run."""
+    meetings: int = 0
+    """Number of times that it became uncertain. Between two equal numbers it is the same animal."""
+
+
+class AnimalsEvent(_FrameEvent, frozen=True, tag="animals", kw_only=True):
+    """The poses of several animals in one arena arrived."""
+
+    animals: list[AnimalPose]
+    """All animals of the run, also those that are missing, in order of their numbers."""
 
 
 class StreamEvent(_FromPublisher, frozen=True, tag="status", kw_only=True):
@@ -132,7 +154,9 @@ class EndEvent(_FromPublisher, frozen=True, tag="end", kw_only=True):
     reason: str
 
 
-PublisherEvent = PoseEvent | StreamEvent | HelloEvent | EndEvent
+FrameEvent = PoseEvent | AnimalsEvent
+"""What arrives for each frame."""
+PublisherEvent = FrameEvent | StreamEvent | HelloEvent | EndEvent
 Event = PublisherEvent | Tick | Command | NewRules | Withheld
 
 
@@ -209,7 +233,8 @@ class Decision:
     fresh_until_ns: int | None = field(default=None, compare=False)
     """Time (ns) from which its pose is too old to switch an output on; None if there is no pose."""
     region: str | None = None
-    """The region of the pose: it says which files of the run have it. None without regions."""
+    """The region of the pose, or the animals about which the decision is, as in ``animal1;animal3``: they say which
+    files of the run have it. None for one animal in the whole frame."""
 
 
 class Outcome(enum.Enum):

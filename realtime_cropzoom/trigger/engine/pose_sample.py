@@ -7,7 +7,7 @@ A value is computed at most once per sample: its owner keeps it with the number 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,9 @@ _MAX_COORDINATE = 1e6
 
 _MAX_LIKELIHOOD = 2.0
 """Maximum likelihood. Peaks of SLEAP's maps exceed 1 by some tenths; a pose with a larger value is invalid."""
+
+UNCERTAIN = "uncertain: it may be another animal"
+"""Reason why a rule refuses an animal that may have been taken for another one."""
 
 ToArena = Callable[[float, float], tuple[float, float]]
 
@@ -66,12 +69,42 @@ class PoseSample:
     """From the filter, if one is set."""
     implausible: str | None = None
     """Reason for doubt about the pose, in a word; None if there is none, or the pose was not judged."""
+    animal: str = ""
+    """Name of the animal, of several in one arena."""
     uncertain: bool = False
     """Whether it may be another animal of the run."""
+    exchangeable: bool = False
+    """Whether it may be another animal than in the sample before: it is or was uncertain."""
+    others: Sequence[PoseSample] = ()
+    """The other animals in the same frame."""
     ahead_s: float | None = None
     """Time (s) by which positions are predicted: age and output delay; None without prediction."""
     uncertainty_ns: int = 0
     """Uncertainty of the clocks (ns); it is part of ``age_ms``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a rule demands of a pose before it uses it."""
+
+    states: frozenset[str] = frozenset({"tracking"})
+    max_age_ms: float = 50.0
+    min_likelihood: float = 0.6
+    """Minimum likelihood of a keypoint, 0 for any."""
+    refuses_implausible: bool = True
+    refuses_uncertain: bool = True
+
+    def objection(self, sample: PoseSample) -> str | None:
+        """Return the reason why the rule does not trust a pose; None if it does."""
+        if sample.state not in self.states:
+            return f"state {sample.state}"
+        if not sample.age_ms <= self.max_age_ms:
+            return f"stale: older than {self.max_age_ms:g} ms"
+        if sample.implausible and self.refuses_implausible:
+            return f"implausible: {sample.implausible}"
+        if sample.uncertain and self.refuses_uncertain:
+            return UNCERTAIN
+        return None
 
 
 class KeypointPosition:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import math
 
 from realtime_cropzoom.errors import quoted
-from realtime_cropzoom.trigger.engine.pose_sample import AnyPosition, KeypointPosition, PoseSample, is_likelihood
+from realtime_cropzoom.trigger.engine.pose_sample import (
+    AnyPosition,
+    Demands,
+    KeypointPosition,
+    PoseSample,
+    is_likelihood,
+)
 from realtime_cropzoom.trigger.engine.trajectory import HeadingTrack, Track, direction_deg, slope, turned_deg
 
 
 class Quantity:
     """A number computed from a sample. If it is unknown, ``reason`` says why."""
 
-    __slots__ = ("_number", "_value", "label", "reason", "unit")
+    __slots__ = ("_number", "_value", "at_most", "label", "reason", "unit")
 
     def __init__(self, label: str, unit: str) -> None:
         self.label = label
         """Name of the quantity, such as 'speed of snout'."""
         self.unit = unit
         self.reason = ""
+        self.at_most = False
+        """Whether the true value may be lower than the last one, for ``reason``."""
         self._number = -1
         self._value: float | None = None
 
@@ -73,6 +81,45 @@ class Length(Quantity):
             total += math.hypot(position.x - before.x, position.y - before.y)
             before = position
         return total
+
+
+class NearestAnimal(Quantity):
+    """Distance from a keypoint of an animal to a keypoint of the nearest other animal.
+
+    It is unknown while no other animal can be judged. While some cannot, it is at most the distance to the others.
+    """
+
+    __slots__ = ("_demands", "_of", "_to")
+
+    def __init__(self, of: KeypointPosition, to: KeypointPosition, unit: str, demands: Demands) -> None:
+        """Measure between animals.
+
+        Args:
+            of: The keypoint of this animal.
+            to: The keypoint of the others; no other quantity may use this object.
+            unit: px or cm.
+            demands: What the rule demands of the poses of the others, too.
+        """
+        super().__init__(f"distance {of.name}–{to.name}", unit)
+        self._of, self._to, self._demands = of, to, demands
+
+    def compute(self, sample: PoseSample) -> float | None:
+        """Return the distance."""
+        self.at_most, self.reason = False, "there is no other animal"
+        if not self._of.seen(sample):
+            self.reason = self._of.reason
+            return None
+        nearest = None
+        for other in sample.others:
+            objection = self._demands.objection(other)
+            if objection or not self._to.seen(other):
+                self.at_most, self.reason = True, f"{other.animal}: {objection or self._to.reason}"
+                continue
+            distance = math.hypot(self._to.x - self._of.x, self._to.y - self._of.y)
+            if nearest is None or distance < nearest:
+                nearest = distance
+                self.label = f"distance {self._of.name}–{self._to.name} of {other.animal}"
+        return nearest
 
 
 class Heading(Quantity):

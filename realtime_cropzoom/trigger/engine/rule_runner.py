@@ -25,13 +25,13 @@ end are reported.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from realtime_cropzoom.trigger.engine.conditions import Condition
 from realtime_cropzoom.trigger.engine.events import Action, ActionType, Verdict
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
 from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
+from realtime_cropzoom.trigger.engine.watch import Watch
 
 
 class RuleState(enum.Enum):
@@ -61,12 +61,7 @@ class RuleParameters:
     for_ns: int
     max_age_ms: float
     hold_max_age_ns: int
-    states: frozenset[str]
     bridge_ns: int
-    refuses_implausible: bool = True
-    refuses_uncertain: bool = True
-    region: str | None = None
-    """The region whose animal the rule watches; None for the one in the whole frame."""
 
     @property
     def pulse_ns(self) -> int | None:
@@ -85,6 +80,8 @@ class RuleOutcome:
     """Outputs that the rule lets go of. Each goes off if no other rule holds it."""
     fresh_until_ns: int | None = None
     """Time (ns) at which the pose becomes too old to switch an output on; None unless it does."""
+    animals: tuple[str, ...] = ()
+    """Names of the animals that it is about, of several in one arena."""
 
 
 @dataclass(slots=True)
@@ -96,6 +93,8 @@ class _Bout:
     """Refusals that were reported already."""
     lost: frozenset[str] = frozenset()
     """Outputs that have failed since the rule fired. They stay off until it fires anew."""
+    animals: tuple[str, ...] = ()
+    """The animals for which the condition held last."""
 
 
 @dataclass(slots=True)
@@ -105,34 +104,38 @@ class _UntrustedPeriod:
     """Capture time (ns)."""
     last_ns: int
     poses: int = 1
+    animals: tuple[str, ...] = ()
+    """The animals that could not be judged at first."""
 
 
 class RuleRunner:
     """Evaluates poses for one rule."""
 
     __slots__ = (
-        *("_accounted_ns", "_armed_ns", "_bout", "_condition", "_limits", "_outcomes", "_pose_until_ns"),
-        *("_pulse_until_ns", "_session", "_untrusted", "fired_number", "name", "parameters", "state"),
+        *("_accounted_ns", "_armed_ns", "_bout", "_limits", "_outcomes", "_pose_until_ns", "_pulse_until_ns"),
+        *("_session", "_untrusted", "fired_number", "name", "parameters", "state", "watch"),
     )
 
     def __init__(
-        self, name: str, condition: Condition, parameters: RuleParameters, limits: FiringLimits, session: RateBudget
+        self, name: str, watch: Watch, parameters: RuleParameters, limits: FiringLimits, session: RateBudget
     ) -> None:
         """Create a disarmed rule.
 
         Args:
             name: Name of the rule.
-            condition: Its condition.
+            watch: The animals that it watches, with their conditions.
             parameters: Its other parameters.
             limits: Its own limits on firing.
             session: The budget that all rules share.
         """
         self.name = name
+        self.watch = watch
+        """The animals that it watches."""
         self.parameters = parameters
         self.state = RuleState.DISARMED
         self.fired_number: int | None = None
         """Number of the decision that switched its outputs on last."""
-        self._condition, self._limits, self._session = condition, limits, session
+        self._limits, self._session = limits, session
         self._armed_ns = 0
         """Engine time (ns) at which the rule was armed; without meaning while it is disarmed."""
         self._bout: _Bout | None = None
@@ -155,27 +158,25 @@ class RuleRunner:
         return self.state is RuleState.HOLDING
 
     def step(
-        self, sample: PoseSample, now_ns: int, unusable: str | None, clock: Callable[[], int]
+        self, samples: Sequence[PoseSample], now_ns: int, unusable: str | None, clock: Callable[[], int]
     ) -> tuple[RuleOutcome, ...]:
-        """Decide on a pose; return the outcomes in order.
+        """Decide on a frame; return the outcomes in order.
 
         Args:
-            sample: The pose.
+            samples: The pose of each animal that the rule watches, at least one. Their times are the same.
             now_ns: Engine time (ns).
-            unusable: Reason why no rule may use the pose; None if there is none.
+            unusable: Reason why no rule may use the frame; None if there is none.
             clock: Function that returns the time (ns) by now. It is called right before the rule fires.
         """
-        distrust = unusable or self._distrust(sample)
-        value = None if distrust else self._condition.value(sample)
-        if value is None:
-            self._unknown(distrust or self._condition.reason, sample.captured_ns, now_ns)
-            return self._take_outcomes()
-        if self._untrusted is not None:
+        value, sample = self.watch.value(samples, unusable), samples[0]
+        if value is not None and self._untrusted is not None:
             self._end_untrusted(self._untrusted, sample.captured_ns)
-        if value:
+        if self._bout is not None and not self.watch.lasts:
+            self._end_bout(now_ns, self.watch.ended)
+        if value is None:
+            self._unknown(sample.captured_ns, now_ns)
+        elif value:
             self._holds(sample, now_ns, clock)
-        elif self._bout is not None:
-            self._end_bout(now_ns, "no longer holds")
         return self._take_outcomes() if self._outcomes else ()
 
     def release(self, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
@@ -196,7 +197,8 @@ class RuleRunner:
             if self._bout.lost.issuperset(self.parameters.outputs):
                 self._release(reason, now_ns)
             else:
-                self._outcomes.append(RuleOutcome(Verdict.REFUSED, reason, let_go=(output,)))
+                lost = RuleOutcome(Verdict.REFUSED, reason, let_go=(output,), animals=self._bout.animals)
+                self._outcomes.append(lost)
         return self._take_outcomes()
 
     def arm(self, now_ns: int) -> None:
@@ -223,7 +225,7 @@ class RuleRunner:
     def retire(self, reason: str, now_ns: int) -> tuple[RuleOutcome, ...]:
         """End what the rule does, because another takes its place. A pulse that runs ends, too."""
         if self.state is RuleState.SHAM and self.parameters.pulse_ms is None:
-            self._report(Verdict.RELEASED, f"sham: {reason}")
+            self._report(Verdict.RELEASED, f"sham: {reason}", self._animals)
         elif not self.holding and now_ns < self._pulse_until_ns:
             self._outcomes.append(RuleOutcome(Verdict.RELEASED, reason, let_go=self.parameters.outputs))
         self._release(reason, now_ns)
@@ -236,7 +238,7 @@ class RuleRunner:
 
     def reset(self) -> None:
         """Clear the state from earlier poses; outputs are no longer held."""
-        self._condition.reset()
+        self.watch.reset()
         self._bout = self._untrusted = None
         if self.armed:
             self.state = RuleState.READY
@@ -273,30 +275,24 @@ class RuleRunner:
         self._outcomes.clear()
         return outcomes
 
-    def _report(self, verdict: Verdict, reason: str) -> None:
-        self._outcomes.append(RuleOutcome(verdict, reason))
+    @property
+    def _animals(self) -> tuple[str, ...]:
+        """The animals of the bout."""
+        return () if self._bout is None else self._bout.animals
 
-    def _distrust(self, sample: PoseSample) -> str | None:
-        """Return the reason why this rule does not trust a pose; None if it does."""
-        if sample.state not in self.parameters.states:
-            return f"state {sample.state}"
-        if not sample.age_ms <= self.parameters.max_age_ms:
-            return f"stale: older than {self.parameters.max_age_ms:g} ms"
-        if sample.implausible and self.parameters.refuses_implausible:
-            return f"implausible: {sample.implausible}"
-        if sample.uncertain and self.parameters.refuses_uncertain:
-            return "uncertain: it may be another animal"
-        return None
+    def _report(self, verdict: Verdict, reason: str, animals: tuple[str, ...]) -> None:
+        self._outcomes.append(RuleOutcome(verdict, reason, animals=animals))
 
-    def _unknown(self, reason: str, at_ns: int, now_ns: int) -> None:
+    def _unknown(self, at_ns: int, now_ns: int) -> None:
+        reason, animals = self.watch.reason, self.watch.unknown
         self._release(reason, now_ns)
         if self._bout is not None and at_ns - self._bout.last_ns > self.parameters.bridge_ns:
             self._forget_bout()
         if not self.armed:
             return
         if self._untrusted is None:
-            self._untrusted = _UntrustedPeriod(reason, at_ns, at_ns)
-            self._report(Verdict.REFUSED, reason)
+            self._untrusted = _UntrustedPeriod(reason, at_ns, at_ns, animals=animals)
+            self._report(Verdict.REFUSED, reason, animals)
         else:
             self._untrusted.last_ns = at_ns
             self._untrusted.poses += 1
@@ -307,7 +303,7 @@ class RuleRunner:
             lasted_ms = (period.last_ns - period.since_ns) / 1e6
             self._untrusted = None
             poses = f"{period.poses} poses in {lasted_ms:.0f} ms" if period.poses > 1 else "1 pose"
-            self._report(Verdict.ALLOWED, f"over: {period.reason}; {poses}")
+            self._report(Verdict.ALLOWED, f"over: {period.reason}; {poses}", period.animals)
 
     def _holds(self, sample: PoseSample, now_ns: int, clock: Callable[[], int]) -> None:
         at_ns = sample.captured_ns
@@ -317,7 +313,7 @@ class RuleRunner:
             bout = self._bout = _Bout(at_ns, at_ns)
             if self.armed:
                 self.state = RuleState.WAITING
-        bout.last_ns = at_ns
+        bout.last_ns, bout.animals = at_ns, self.watch.holders
         if self.holding:
             self._pose_until_ns = self._hold_until_ns(sample, now_ns)
         elif at_ns - bout.since_ns >= self.parameters.for_ns:
@@ -327,7 +323,7 @@ class RuleRunner:
         if self.holding:
             self._release(reason, now_ns)
         elif self.state is RuleState.SHAM and self.parameters.pulse_ms is None:
-            self._report(Verdict.RELEASED, f"sham: {reason}")
+            self._report(Verdict.RELEASED, f"sham: {reason}", self._animals)
         self._forget_bout()
 
     def _forget_bout(self) -> None:
@@ -350,7 +346,7 @@ class RuleRunner:
         self._limits.passed(now_ns)
         if not self._limits.draw():
             self.state = RuleState.SHAM
-            self._report(Verdict.SHAM, self._condition.describe())
+            self._report(Verdict.SHAM, self.watch.describe(), bout.animals)
             return
         for budget in (self._limits.budget, self._session):
             budget.fired += 1
@@ -367,8 +363,11 @@ class RuleRunner:
             self._fire(Verdict.RESUMED, sample, now_ns)
 
     def _fire(self, verdict: Verdict, sample: PoseSample, now_ns: int) -> None:
-        reason, actions = self._condition.describe(), self._switch_on(sample, now_ns)
-        self._outcomes.append(RuleOutcome(verdict, reason, actions, fresh_until_ns=self._fresh_until_ns(sample)))
+        reason, actions = self.watch.describe(), self._switch_on(sample, now_ns)
+        fresh_until_ns = self._fresh_until_ns(sample)
+        self._outcomes.append(
+            RuleOutcome(verdict, reason, actions, fresh_until_ns=fresh_until_ns, animals=self._animals)
+        )
 
     def _switch_on(self, sample: PoseSample, now_ns: int) -> tuple[Action, ...]:
         parameters = self.parameters
@@ -391,7 +390,9 @@ class RuleRunner:
             self.drop(now_ns)
             if self._bout is not None:
                 self._bout.reported += (reason,)
-            self._outcomes.append(RuleOutcome(Verdict.RELEASED, reason, let_go=self.parameters.outputs))
+            self._outcomes.append(
+                RuleOutcome(Verdict.RELEASED, reason, let_go=self.parameters.outputs, animals=self._animals)
+            )
 
     def _fresh_until_ns(self, sample: PoseSample) -> int:
         """Return the time (ns) at which the pose becomes too old to switch an output on."""
@@ -427,4 +428,4 @@ class RuleRunner:
     def _refuse(self, bout: _Bout, reason: str, detail: str = "") -> None:
         if reason not in bout.reported:
             bout.reported += (reason,)
-            self._report(Verdict.REFUSED, f"{reason}{detail}: {self._condition.describe()}")
+            self._report(Verdict.REFUSED, f"{reason}{detail}: {self.watch.describe()}", bout.animals)

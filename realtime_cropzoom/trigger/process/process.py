@@ -52,10 +52,10 @@ from realtime_cropzoom.trigger.engine.events import (
     Command,
     Decision,
     Event,
+    FrameEvent,
     NewRules,
     Order,
     Outcome,
-    PoseEvent,
     Tick,
     Verdict,
     Withheld,
@@ -69,7 +69,7 @@ from realtime_cropzoom.trigger.process.commands import KEY, CommandQueue, Queued
 from realtime_cropzoom.trigger.process.decision_log import DecisionLog
 from realtime_cropzoom.trigger.process.feed import Feed
 from realtime_cropzoom.trigger.process.input_log import InputLog, rules_content
-from realtime_cropzoom.trigger.process.message_events import events_from_message
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 from realtime_cropzoom.trigger.process.open_process import OpenProcess, SessionLogs
 from realtime_cropzoom.trigger.process.order_desk import OrderDesk
 from realtime_cropzoom.trigger.process.process_state import outputs_state, rules_state
@@ -369,8 +369,7 @@ class TriggerProcess:
             at_ns = received_ns + offset.offset_ns
             decisions += self._take_withheld()
             if message is not None and not isinstance(message, EventMessage):  # no rule asks what people did
-                for event in events_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)):
-                    decisions += self._take(event)
+                decisions += self._take(event_from_message(message, at_ns, offset.uncertainty_at_ns(received_ns)))
                 self._count_pose(message, offset, received_ns)
             elif self._is_due(at_ns):
                 decisions += self._take(Tick(at_ns))
@@ -403,7 +402,7 @@ class TriggerProcess:
             if self._submitted:
                 self._submitted = False
                 self._outputs.settle()
-        if isinstance(event, PoseEvent):
+        if isinstance(event, FrameEvent):
             if self.engine.asked_ns:
                 event = msgspec.structs.replace(event, asked_ns=self.engine.asked_ns)
             self.rule_us.add((now_ns() - begun_ns) / 1e3)

@@ -7,20 +7,26 @@ fired, and on which frame, so that rules can be tried on an earlier recording.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from realtime_cropzoom.errors import DataError, error_text
 from realtime_cropzoom.files.csv_text import Records
+from realtime_cropzoom.sessions.files import region_files
+from realtime_cropzoom.sessions.latest import find_session
 from realtime_cropzoom.sessions.table import SessionTables, read_session
 from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import (
+    AnimalPose,
+    AnimalsEvent,
     Command,
     Decision,
     EndEvent,
     Event,
+    FrameEvent,
     Order,
     PoseEvent,
     StreamEvent,
@@ -54,13 +60,40 @@ def replay(engine: Engine, events: Iterable[Event]) -> Iterator[Decision]:
         yield from engine.take(event)
 
 
+def read_parts(path: Path, fps: float | None = None) -> list[SessionTables]:
+    """Read the tables of a session: one, or those of all regions, or of all animals that share an arena.
+
+    Args:
+        path: A session folder or a pose file. A file of one region is this region alone; a file of one of several
+            animals stands for all of them, as a rule may ask for any.
+        fps: Frame rate, for pose files without times.
+
+    Raises:
+        DataError: if a file cannot be read, or files of animals are missing.
+    """
+    found = find_session(path)
+    parts = region_files(found) if found.is_dir() else []
+    if parts:
+        return [read_session(part, fps=fps) for part in parts]
+    tables = read_session(path, fps=fps)
+    if tables.session.animals == 1:
+        return [tables]
+    files = region_files(tables.session.folder)
+    if len(files) < tables.session.animals:
+        raise DataError(
+            f"{path} is of a run with {tables.session.animals} animals, but {tables.session.folder} has the files of "
+            f"{len(files)}; give the folder of the session, with all files of the run"
+        )
+    return [read_session(part, fps=fps) for part in files]
+
+
 def session_events(
     path: Path,
     *,
     latency_ms: float = 5.0,
     fps: float | None = None,
     arm: bool = True,
-    tables: SessionTables | None = None,
+    parts: Sequence[SessionTables] | None = None,
 ) -> Iterator[Event]:
     """Yield the events that a trigger process would have received live, from the files of the run.
 
@@ -70,47 +103,131 @@ def session_events(
         latency_ms: Time (ms) from capture to publication, for poses that were not published.
         fps: Frame rate, for pose files without times.
         arm: Arm all rules at the start.
-        tables: Tables of ``path``, if they have been read.
+        parts: What ``read_parts`` gives for ``path``, if it has been read.
 
     Raises:
         DataError: if there are no times.
     """
-    tables = read_session(path, fps=fps) if tables is None else tables
-    moments = _moments(tables, latency_ms)
-    first = next((moment for moment in moments if moment is not None), None)
-    if first is None:
+    parts = read_parts(path, fps) if parts is None else parts
+    tracks = [_Track(tables, tables.states, _moments(tables, latency_ms)) for tables in parts]
+    begins_ns = [moment.captured_ns for track in tracks for moment in track.moments if moment is not None]
+    if not begins_ns:
         raise DataError(f"{path} has no times, so that nothing can be replayed; give the frame rate with --fps")
     if arm:
-        yield Command(first.captured_ns, Order.ARM, "start")
-    session = tables.session
+        yield Command(min(begins_ns), Order.ARM, "start")
+    session = parts[0].session
     run, camera = str(session.summary.get("run", "")), str(session.settings.get("camera") or "")
+    if session.animals > 1:
+        frames: Iterable[FrameEvent] = _animals_events(tracks, run, camera)
+    else:
+        frames = heapq.merge(*(_pose_events(track, run, camera) for track in tracks), key=lambda event: event.at_ns)
     last_ns = 0
-    for frame, moment in enumerate(moments):
-        if moment is not None:
-            last_ns = max(last_ns, moment.published_ns)
-            yield _pose_event(tables, frame, moment, run, camera)
+    for event in frames:
+        last_ns = max(last_ns, event.at_ns)
+        yield event
     yield StreamEvent(last_ns + 1, run, camera, stream=StreamState.ENDED)
     yield EndEvent(last_ns + 1, run, camera, reason="finished")
 
 
-def _pose_event(tables: SessionTables, frame: int, moment: _Moment, run: str, camera: str) -> PoseEvent:
-    points: Any = (tuple(v if math.isfinite(v) else None for v in row) for row in tables.poses[frame].tolist())
-    return PoseEvent(
-        moment.published_ns,
-        run,
-        camera,
+class _Track(NamedTuple):
+    """What the files say of one animal, frame by frame."""
+
+    tables: SessionTables
+    states: tuple[str, ...]
+    moments: list[_Moment | None]
+    """None for a frame without a message."""
+
+
+def _pose_events(track: _Track, run: str, camera: str) -> Iterator[PoseEvent]:
+    """Yield the poses of the animal of the whole frame, or of one region."""
+    for frame, moment in enumerate(track.moments):
+        if moment is not None:
+            yield PoseEvent(
+                moment.published_ns,
+                run,
+                camera,
+                **_of_frame(frame, moment),
+                **_of_animal(track, frame, moment),
+                region=track.tables.session.region,
+            )
+
+
+def _animals_events(tracks: Sequence[_Track], run: str, camera: str) -> Iterator[AnimalsEvent]:
+    """Yield the frames of several animals that the files of all have: a killed run may have lost the last ones."""
+    identities = [_identities(track.tables) for track in tracks]
+    for frame, moments in enumerate(zip(*(track.moments for track in tracks), strict=False)):
+        here = [moment for moment in moments if moment is not None]
+        if len(here) == len(tracks):
+            shown = zip(tracks, here, identities, strict=True)
+            yield AnimalsEvent(
+                here[0].published_ns,
+                run,
+                camera,
+                **_of_frame(frame, here[0]),
+                animals=[
+                    AnimalPose(number=number, **_of_animal(track, frame, moment), **identity.get(frame, _UNKNOWN))
+                    for number, (track, moment, identity) in enumerate(shown, start=1)
+                ],
+            )
+
+
+class _OfFrame(TypedDict):
+    seq: int
+    frame: int
+    stream: str
+    captured_ns: int
+    published_ns: int
+    segment: int
+
+
+def _of_frame(frame: int, moment: _Moment) -> _OfFrame:
+    return _OfFrame(
         seq=moment.seq,
         frame=frame,
-        state=tables.states[frame] or "tracking",
         stream=StreamState.LIVE,
         captured_ns=moment.captured_ns,
         published_ns=moment.published_ns,
         segment=moment.segment,
+    )
+
+
+class _OfAnimal(TypedDict):
+    state: str
+    keypoints: dict[str, tuple[float | None, float | None, float | None]]
+    plausible: bool | None
+    doubt: str | None
+
+
+def _of_animal(track: _Track, frame: int, moment: _Moment) -> _OfAnimal:
+    tables = track.tables
+    points: Any = (tuple(v if math.isfinite(v) else None for v in row) for row in tables.poses[frame].tolist())
+    return _OfAnimal(
+        state=track.states[frame] or "tracking",
         keypoints=dict(zip(tables.keypoint_names, points, strict=True)),
         plausible=moment.plausible == "yes" if moment.plausible else None,
         doubt=None if moment.plausible in ("", "yes") else moment.plausible,
-        region=tables.session.region,
     )
+
+
+class _Identity(TypedDict):
+    uncertain: bool
+    meetings: int
+
+
+_UNKNOWN = _Identity(uncertain=True, meetings=0)
+
+
+def _identities(tables: SessionTables) -> dict[int, _Identity]:
+    """Return for each frame whether the animal may be another one, and how often it met one."""
+    boxes = tables.session.boxes
+    try:
+        rows = iter(()) if boxes is None else iter(Records(boxes, complete_only=True))
+        return {
+            int(row[""]): _Identity(uncertain=row["uncertain"] != "no", meetings=int(row["meetings"] or 0))
+            for row in rows
+        }
+    except (ValueError, KeyError) as error:
+        raise DataError(f"cannot read {boxes}: {error_text(error)}") from None
 
 
 class _Moment(NamedTuple):

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from realtime_cropzoom.errors import ConfigError, CropzoomError, DataError
+from realtime_cropzoom.errors import CropzoomError, DataError
 from realtime_cropzoom.files.atomic import MAKE_ROOM, write_whole
 from realtime_cropzoom.plots.image_files import write_figure
 from realtime_cropzoom.plots.session_pictures import footage
 from realtime_cropzoom.sessions.folder import file_stem
-from realtime_cropzoom.sessions.table import SessionTables, read_session
+from realtime_cropzoom.sessions.table import SessionTables
 from realtime_cropzoom.sources.first_frame import read_first_frame
 from realtime_cropzoom.trigger.engine.events import (
+    AnimalsEvent,
     Decision,
     Event,
+    FrameEvent,
     HelloEvent,
     NewRules,
-    PoseEvent,
     Tick,
     Verdict,
     Withheld,
@@ -30,7 +31,7 @@ from realtime_cropzoom.trigger.engine.events import (
 from realtime_cropzoom.trigger.engine.factory import build_engine, load_calibration
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
 from realtime_cropzoom.trigger.process.input_log import read_inputs
-from realtime_cropzoom.trigger.process.replay import replay, replay_inputs, session_events
+from realtime_cropzoom.trigger.process.replay import read_parts, replay, replay_inputs, session_events
 from realtime_cropzoom.trigger.process.zone_picture import ZONES_DPI, Fired, draw_zones
 from realtime_cropzoom.trigger.rules.rules import Rules, named_keypoints
 from realtime_cropzoom.types import Float64
@@ -43,8 +44,8 @@ class ReplayReport:
     """Decisions of a replay."""
 
     decisions: list[Decision]
-    session: Path | None
-    """The session that was replayed; None if it was the log of a trigger session."""
+    parts: Sequence[SessionTables] = ()
+    """Tables of the session that was replayed; empty if it was the log of a trigger session."""
 
     def report(self) -> str:
         """Return the summary in words: how often each rule fired, and on which frames."""
@@ -75,7 +76,7 @@ def replay_exactly(inputs: Path) -> tuple[ReplayReport, bool]:
         same = log.read_text(encoding="utf-8") == decisions_text(decisions)
     except OSError as error:
         raise DataError(f"cannot read {log}: {error.strerror}") from None
-    return ReplayReport(decisions, None), same
+    return ReplayReport(decisions), same
 
 
 def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: float | None) -> ReplayReport:
@@ -99,26 +100,28 @@ def replay_rules(rules: Rules, rules_path: Path, path: Path, seed: int, fps: flo
         # given rules are used throughout, also if the session has replaced its own.
         logged = read_inputs(inputs).events
         events = (_without_times(event) for event in logged if not isinstance(event, Tick | Withheld | NewRules))
-        return ReplayReport(list(replay(engine, _checked(events, rules))), None)
-    tables = read_session(path, fps=fps)
-    if tables.session.settings.get("animals", 1) != 1:
-        raise ConfigError(
-            f"{path} is of a run with several animals; expected the folder of a trigger session, whose inputs say when "
-            "an animal was uncertain. Give that folder"
-        )
-    regions = tables.session.regions if tables.session.live else None
-    rules.check_stream(tables.keypoint_names, _rate(tables), regions)
-    return ReplayReport(list(replay(engine, session_events(path, fps=fps, tables=tables))), path)
+        return ReplayReport(list(replay(engine, _checked(events, rules))))
+    parts = read_parts(path, fps)
+    first = parts[0]
+    several = first.session.animals
+    regions = None if not first.session.live else () if several > 1 else first.session.regions
+    rules.check_stream(first.keypoint_names, _rate(first), regions, several)
+    return ReplayReport(list(replay(engine, session_events(path, fps=fps, parts=parts))), parts)
 
 
 def _checked(events: Iterable[Event], rules: Rules) -> Iterator[Event]:
     """Check the rules against the first event that names the keypoints. Raises ConfigError."""
     known = False
     for event in events:
-        if not known and isinstance(event, PoseEvent | HelloEvent):
+        if not known and isinstance(event, FrameEvent | HelloEvent):
             known = True
-            names = event.keypoints if isinstance(event, PoseEvent) else event.keypoint_names
-            rules.check_stream(list(names), None)
+            if isinstance(event, HelloEvent):
+                rules.check_stream(event.keypoint_names, None, event.regions, event.animals)
+            elif isinstance(event, AnimalsEvent):
+                names = event.animals[0].keypoints if event.animals else ()
+                rules.check_stream(list(names), None, (), len(event.animals))
+            else:
+                rules.check_stream(list(event.keypoints), None)
         yield event
 
 
@@ -130,7 +133,7 @@ def _rate(tables: SessionTables) -> float | None:
 
 
 def _without_times(event: Event) -> Event:
-    return msgspec.structs.replace(event, asked_ns=()) if isinstance(event, PoseEvent) else event
+    return msgspec.structs.replace(event, asked_ns=()) if isinstance(event, FrameEvent) else event
 
 
 def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path: Path) -> list[str]:
@@ -143,13 +146,13 @@ def write_report(folder: Path, rehearsal: ReplayReport, rules: Rules, rules_path
         DataError: if the disk is full.
     """
     write_whole(folder / f"{file_stem(rules_path.stem)}{_DECISIONS}", decisions_text(rehearsal.decisions), MAKE_ROOM)
-    if rehearsal.session is None:
+    if not rehearsal.parts:
         return []
     try:
-        tables = read_session(rehearsal.session)
-        image = read_first_frame(footage(tables))
-        fired = list(_fired(rehearsal, tables, rules))
-        picture = draw_zones(image, rules.zones, load_calibration(rules, rules_path), _path(tables), fired)
+        image = read_first_frame(footage(rehearsal.parts[0]))
+        paths = {tables.session.region: _path(tables) for tables in rehearsal.parts}
+        fired = list(_fired(rehearsal, rules))
+        picture = draw_zones(image, rules.zones, load_calibration(rules, rules_path), paths, fired)
         write_figure(folder / "zones.png", picture, dpi=ZONES_DPI)
     except CropzoomError as error:
         return [f"no picture: {error}"]
@@ -165,10 +168,16 @@ def _path(tables: SessionTables, keypoints: Collection[str] = ()) -> Float64:
         return np.asarray(np.where(known, poses, 0.0).sum(axis=1) / known.sum(axis=1), np.float64)
 
 
-def _fired(rehearsal: ReplayReport, tables: SessionTables, rules: Rules) -> Iterator[Fired]:
-    """Yield where the keypoints of a rule were when it fired."""
-    paths = {name: _path(tables, named_keypoints(rule.when, rules.zones)) for name, rule in rules.rules.items()}
+def _fired(rehearsal: ReplayReport, rules: Rules) -> Iterator[Fired]:
+    """Yield where the keypoints of a rule were when it fired, for each animal about which the decision is."""
+    tables = {part.session.region: part for part in rehearsal.parts}
+    paths = {
+        (rule, name): _path(part, named_keypoints(settings.when, rules.zones))
+        for rule, settings in rules.rules.items()
+        for name, part in tables.items()
+    }
     for decision in rehearsal.decisions:
         if decision.verdict is Verdict.FIRED and decision.frame is not None:
-            x, y = paths[decision.rule][decision.frame]
-            yield Fired(decision.rule, float(x), float(y))
+            for name in [None] if decision.region is None else decision.region.split(";"):
+                x, y = paths[decision.rule, name][decision.frame]
+                yield Fired(decision.rule, float(x), float(y))

@@ -22,6 +22,8 @@ ZONES_DPI = 130
 """Resolution of the picture. It is ten inches wide, so that a frame of 640 pixels is shown at twice its size."""
 _CIRCLE_CORNERS = 96
 """Number of corners with which a circle is drawn."""
+_PATH = "#0072b2"
+"""Colour of the path of one animal."""
 _PARTS_PER_SIDE = 24
 """Number of parts of a side. A lens or a homography bends it."""
 
@@ -75,7 +77,7 @@ def draw_zones(
     image: UInt8,
     shapes: Mapping[str, ZoneShape],
     arena: FrameMap | None,
-    path: Float64 | None = None,
+    paths: Mapping[str | None, Float64] | None = None,
     fired: Sequence[Fired] = (),
 ) -> Figure:
     """Return the picture.
@@ -84,23 +86,30 @@ def draw_zones(
         image: The frame, RGB.
         shapes: The zones by name.
         arena: The calibration; None if no zone is in cm.
-        path: Path of the animal, (n, 2) frame pixels; it has a gap where a value is not finite.
+        paths: Path of each animal by its name or region, None for one in the whole frame: (n, 2) frame pixels, with a
+            gap where a value is not finite.
         fired: Positions at which rules fired.
     """
     height, width = image.shape[:2]
     figure = Figure(figsize=(10, 10 * height / width + 0.5), layout="constrained")
     axes = figure.subplots()
     axes.imshow(image, interpolation="nearest")
-    if path is not None:
-        x, y = path.T
-        axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
-        axes.plot(x, y, color="#0072b2", linewidth=1.0, alpha=0.9, label="mean of the keypoints")
+    _draw_paths(axes, paths or {})
     _draw_outlines(axes, {name: outline(shape, arena) for name, shape in shapes.items()})
     _draw_fired(axes, fired)
-    if path is not None or fired:
+    if paths or fired:
         axes.legend(loc="upper right", framealpha=0.85)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="x (px)", ylabel="y (px)")
     return figure
+
+
+def _draw_paths(axes: Axes, paths: Mapping[str | None, Float64]) -> None:
+    colours = [_PATH] if len(paths) < 2 else figure_palette(len(paths))
+    for (name, path), colour in zip(paths.items(), colours, strict=True):
+        x, y = path.T
+        axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
+        label = "mean of the keypoints" + ("" if name is None else f" of {name}")
+        axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.9, label=label)
 
 
 def _draw_outlines(axes: Axes, outlines: Mapping[str, Float64]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,25 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]
-AnimalNumber = Annotated[int, Field(ge=1, le=MAX_ANIMALS)]
+
+
+class Quantifier(enum.StrEnum):
+    """For how many of several animals a condition must hold."""
+
+    ANY = "any"
+    ALL = "all"
+
+
+def _animal(given: Any) -> Any:
+    """Return what a rule says about its animal: its number, or a quantifier."""
+    if isinstance(given, str) and given in tuple(Quantifier):
+        return Quantifier(given)
+    if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MAX_ANIMALS:
+        return given
+    raise ValueError(f"expected any, all, or a number from 1 to {MAX_ANIMALS}")
+
+
+WhichAnimal = Annotated[Quantifier | int, BeforeValidator(_animal)]
 RegionName = Annotated[str, Field(min_length=1, max_length=40)]
 Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
@@ -139,8 +158,8 @@ class Rule(Strict):
     implausible: Literal["refuse", "allow"] | None = None
     region: RegionName | None = None
     """The region whose animal the rule watches; it sees no other. None in a run without regions."""
-    animal: AnimalNumber | None = None
-    """The number of the animal that the rule watches, of several in one arena. None in a run with one."""
+    animal: WhichAnimal | None = None
+    """The animal that the rule watches, of several in one arena: its number, or any or all. None in a run with one."""
     uncertain: Literal["refuse", "allow"] | None = None
 
     @model_validator(mode="after")
@@ -181,7 +200,7 @@ class Rules(Strict):
     """Whether rules refuse a pose that the tracker calls implausible."""
     region: RegionName | None = None
     """The region of the rules that name none themselves."""
-    animal: AnimalNumber | None = None
+    animal: WhichAnimal | None = None
     """The animal of the rules that name none themselves."""
     uncertain: Literal["refuse", "allow"] = "refuse"
     """Whether rules refuse an animal that may have been taken for another one."""
@@ -208,15 +227,11 @@ class Rules(Strict):
         ]
 
     def region_of(self, rule: str) -> str | None:
-        """Return the region whose animal a rule watches, or of several in one arena the name of the animal in files.
+        """Return the region whose animal a rule watches; None if it names none."""
+        return self.rules[rule].region or self.region
 
-        None for the one in the whole frame.
-        """
-        region, animal = self.rules[rule].region or self.region, self.animal_of(rule)
-        return region if animal is None else f"animal{animal}"
-
-    def animal_of(self, rule: str) -> int | None:
-        """Return the number of the animal that a rule watches, of several in one arena; None if it names none."""
+    def animal_of(self, rule: str) -> Quantifier | int | None:
+        """Return which of several animals in one arena a rule watches; None if it names none."""
         return self.rules[rule].animal or self.animal
 
     def unfit_animals(self, animals: int) -> list[str]:
@@ -224,13 +239,18 @@ class Rules(Strict):
         lines = []
         for rule in self.rules:
             animal = self.animal_of(rule)
-            if animal is not None and (self.rules[rule].region or self.region) is not None:
+            between = next((part.kind for part, _ in walk(self.rules[rule].when) if _is_between_animals(part)), None)
+            if animal is not None and self.region_of(rule) is not None:
                 lines.append(f"rules.{rule}: names an animal and a region; a region has one animal, leave out animal")
+            elif between is not None and animals == 1:
+                lines.append(f"rules.{rule}: has {between}, but the run follows one animal; leave it out")
             elif animal is None and animals > 1:
-                lines.append(f"rules.{rule}: names no animal, but the run has {animals}; give it one, as animal: 1")
+                lines.append(
+                    f"rules.{rule}: names no animal, but the run has {animals}; give it one, as animal: 1, any or all"
+                )
             elif animal is not None and animals == 1:
-                lines.append(f"rules.{rule}: names the animal {animal}, but the run follows one; leave it out")
-            elif animal is not None and animal > animals:
+                lines.append(f"rules.{rule}: says animal: {animal}, but the run follows one; leave it out")
+            elif isinstance(animal, int) and animal > animals:
                 lines.append(f"rules.{rule}: names the animal {animal}, but the run has {animals}; give 1 to {animals}")
         return lines
 
@@ -365,6 +385,10 @@ def all_setting_names() -> set[str]:
     """Return the names of all settings of a rules file, to find the one that was misspelt."""
     models: list[type[Strict]] = [Rules, Rule, ZoneShape, SessionLimits, *schema.KINDS.values()]
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
+
+
+def _is_between_animals(condition: ConditionModel) -> bool:
+    return isinstance(condition, schema.DistanceBetweenAnimals)
 
 
 def walk(condition: ConditionModel, place: Place = ()) -> Iterator[tuple[ConditionModel, Place]]:

@@ -279,6 +279,24 @@ class LengthCm(Length):
     length_cm: Chain
 
 
+class DistanceBetweenAnimals(NeverBelowZero):
+    """Distance from a keypoint of the rule's animal to a keypoint of the nearest other animal."""
+
+
+class DistanceBetweenAnimalsPx(DistanceBetweenAnimals):
+    """Distance in the frame."""
+
+    kind, unit = "distance_between_animals_px", "px"
+    distance_between_animals_px: tuple[KeypointName, KeypointName]
+
+
+class DistanceBetweenAnimalsCm(DistanceBetweenAnimals):
+    """Distance on the floor of the arena."""
+
+    kind, unit = "distance_between_animals_cm", "cm"
+    distance_between_animals_cm: tuple[KeypointName, KeypointName]
+
+
 class Heading(Limits):
     """Direction from the first keypoint to the second."""
 

@@ -44,7 +44,7 @@ from realtime_cropzoom.trigger.engine.events import (
 )
 from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.decision_log import decisions_text
-from realtime_cropzoom.trigger.process.message_events import event_from_message, events_from_message
+from realtime_cropzoom.trigger.process.message_events import event_from_message
 
 INSIDE = "{inside: left_half, keypoint: snout}"
 ENTERED = "{entered: left_half, keypoint: snout}"
@@ -783,8 +783,8 @@ def test_a_rule_without_a_region_is_refused_where_there_are_several() -> None:
     assert decided(engine, *(in_region(f, "box1", IN) for f in range(5))) == []
 
 
-def several(frame: int, *animals: tuple[float, bool]) -> list[PoseEvent]:
-    """The events of a frame with several animals: x of the snout, and whether the animal is uncertain."""
+def several(frame: int, *animals: tuple[float, bool]) -> PublisherEvent:
+    """The event of a frame with several animals: x of the snout, and whether the animal is uncertain."""
     first = pose(frame, frame * 10.0, {"snout": (0.0, 0.0, 0.9)})
     message = AnimalsMessage(
         schema=first.schema,
@@ -800,9 +800,7 @@ def several(frame: int, *animals: tuple[float, bool]) -> list[PoseEvent]:
         time=first.time,
         counts=first.counts,
     )
-    events = events_from_message(message, received(first).at_ns)
-    assert all(isinstance(event, PoseEvent) for event in events)
-    return [event for event in events if isinstance(event, PoseEvent)]
+    return event_from_message(message, received(first).at_ns)
 
 
 TWO_ANIMALS = f"""
@@ -815,7 +813,7 @@ def test_a_rule_sees_its_animal_and_no_other() -> None:
     engine = Engine(rules(TWO_ANIMALS), 1)
     engine.take(order("arm"))
     frames = [several(n, (IN if n == 3 else OUT, False), (IN if n == 5 else OUT, False)) for n in range(8)]
-    assert decided(engine, *(event for frame in frames for event in frame)) == [
+    assert decided(engine, *frames) == [
         ("one", "animal1", 3),
         ("two", "animal2", 5),
     ]
@@ -828,9 +826,7 @@ def test_a_rule_sees_its_animal_and_no_other() -> None:
 def test_an_uncertain_animal_is_refused_unless_the_rule_allows_it(allowed: str, fired: list[Any]) -> None:
     engine = Engine(rules(TWO_ANIMALS.replace("animal: 1", f"animal: 1{allowed}")), 1)
     engine.take(order("arm"))
-    found = [
-        decision for n in range(3) for event in several(n, (IN, True), (OUT, True)) for decision in engine.take(event)
-    ]
+    found = [decision for n in range(3) for decision in engine.take(several(n, (IN, True), (OUT, True)))]
     assert [(d.rule, d.region, d.frame) for d in found if d.verdict is Verdict.FIRED] == fired
     refused = {d.rule: d.reason for d in found if d.verdict is Verdict.REFUSED}
     assert refused["two"] == "uncertain: it may be another animal"
@@ -842,8 +838,8 @@ def test_an_uncertain_animal_is_refused_unless_the_rule_allows_it(allowed: str, 
     [
         ("animal: 1", 2, []),
         ("animal: 3", 2, ["rules.r: names the animal 3, but the run has 2; give 1 to 2"]),
-        ("animal: 1", 1, ["rules.r: names the animal 1, but the run follows one; leave it out"]),
-        ("repeat: false", 2, ["rules.r: names no animal, but the run has 2; give it one, as animal: 1"]),
+        ("animal: 1", 1, ["rules.r: says animal: 1, but the run follows one; leave it out"]),
+        ("repeat: false", 2, ["rules.r: names no animal, but the run has 2; give it one, as animal: 1, any or all"]),
         ("repeat: false", 1, []),
         (
             "animal: 1, region: a",
@@ -859,4 +855,4 @@ def test_animals_that_the_run_does_not_have_are_named(given: str, animals: int, 
 
 def test_a_file_may_name_the_animal_of_all_its_rules() -> None:
     built = rules(TWO_ANIMALS.replace(", animal: 2", ""), animal=4)
-    assert [built.region_of(name) for name in built.rules] == ["animal1", "animal4"]
+    assert [built.animal_of(name) for name in built.rules] == [1, 4]

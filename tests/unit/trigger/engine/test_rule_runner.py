@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime_cropzoom.trigger.engine.animal_view import ViewKey
 from realtime_cropzoom.trigger.engine.conditions import Condition
 from realtime_cropzoom.trigger.engine.events import Verdict
 from realtime_cropzoom.trigger.engine.firing_limits import FiringLimits, RateBudget
-from realtime_cropzoom.trigger.engine.pose_sample import PoseSample
+from realtime_cropzoom.trigger.engine.pose_sample import Demands, PoseSample
 from realtime_cropzoom.trigger.engine.rule_runner import RuleOutcome, RuleParameters, RuleRunner, RuleState
+from realtime_cropzoom.trigger.engine.watch import WatchOne
 
 MS = 1_000_000
 BRIDGE_MS, FOR_MS = 50, 20
@@ -79,7 +81,6 @@ class Bench:
             for_ns=FOR_MS * MS,
             max_age_ms=50,
             hold_max_age_ns=100 * MS,
-            states=frozenset({"tracking"}),
             bridge_ns=BRIDGE_MS * MS,
         )
         limits = FiringLimits(
@@ -90,7 +91,8 @@ class Bench:
             minutes=None,
             budget=RateBudget("rule", None, None),
         )
-        self.runner = RuleRunner("r", self.condition, parameters, limits, RateBudget("session", None, None))
+        watch = WatchOne(self.condition, Demands(), ViewKey(None))
+        self.runner = RuleRunner("r", watch, parameters, limits, RateBudget("session", None, None))
         self.at_ms = 0
         self.history: list[Seen] = []
 
@@ -100,7 +102,7 @@ class Bench:
         at_ns = self.at_ms * MS
         sample = PoseSample(len(self.history), at_ns, 5.0, state, {})
         before = self.runner.state
-        outcomes = self.runner.step(sample, at_ns, None, lambda: at_ns)
+        outcomes = self.runner.step([sample], at_ns, None, lambda: at_ns)
         transition = Transition(before, self.runner.state, outcomes)
         known = value if state == "tracking" else None
         fired = any(outcome.verdict is Verdict.FIRED for outcome in transition.outcomes)
