@@ -17,7 +17,7 @@ from support.pipelines import ANY_PORT, cropzoom, the_session
 from support.places import ROOT
 
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
-from realtime_cropzoom.trigger.rules.rules import parse_rules
+from realtime_cropzoom.trigger.rules.rules import load_rules, parse_rules
 
 pytest.importorskip("scipy", reason="several animals need scipy, of the extra animals")
 pytestmark = pytest.mark.slow
@@ -27,6 +27,7 @@ RUN, DRAW = (
     re.findall(rf"^    cropzoom ({command} .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[0]
     for command in ("run", "draw")
 )
+REPLAY = re.findall(r"^    cropzoom (trigger .*--replay.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[0]
 FRAMES, NEAR_PX = 20, 8.0
 KEYPOINTS = ["snout", "leftear", "rightear", "tailbase"]
 
@@ -76,12 +77,25 @@ def test_swaps_of_the_session_are_counted(done: Path) -> None:
 def test_the_rules_of_the_page_fit_the_run(done: Path) -> None:
     (text,) = (block for block in code_blocks(PAGE, "yaml") if "rules:" in block)
     rules = parse_rules(yaml.safe_load(text))
+    assert rules == load_rules(ROOT / "configs" / "animals.yaml")
     rules.check_stream(KEYPOINTS, 30.0, [], animals=2)
-    (done / "rules.yaml").write_text(text)
-    session = the_session(done / "sessions") / "arena_animal1.csv"
-    refused = cropzoom("trigger", done / "rules.yaml", "--replay", session, cwd=done)
+    (done / "animals.yaml").write_text(text)
+    replayed = cropzoom(*shlex.split(REPLAY), cwd=done)
+    assert replayed.returncode == 0, replayed.stderr
+    (picture,) = (done / "triggers").glob("*/zones.png")
+    log = pd.read_csv(picture.with_name("animals_decisions.csv"))
+    assert list(log["verdict"]) == ["armed", "armed", "safe"], "in the first frames no animal is there, nor near"
+    one = the_session(done / "sessions") / "arena_animal1.csv"
+    again = cropzoom("trigger", done / "animals.yaml", "--replay", one, "--log", done / "again", cwd=done)
+    assert again.returncode == 0, again.stderr
+    logs = [folder / "animals_decisions.csv" for folder in (picture.parent, done / "again")]
+    assert logs[0].read_bytes() == logs[1].read_bytes(), "the file of one stands for all animals"
+    one.with_name("arena_animal2.csv").rename(done / "elsewhere.csv")
+    one.with_name("arena_animal2_timing.csv").rename(done / "elsewhere_timing.csv")
+    refused = cropzoom("trigger", done / "animals.yaml", "--replay", one, cwd=done)
     assert refused.returncode == 2
-    assert "is of a run with several animals; expected the folder of a trigger session" in refused.stderr
+    assert "is of a run with 2 animals, but" in refused.stderr
+    assert "has the files of 1; give the folder of the session, with all files of the run" in refused.stderr
 
 
 def test_the_scripts_of_the_page_can_be() -> None:

@@ -88,6 +88,8 @@ def test_the_rules_of_the_page_fit_the_run(done: Path) -> None:
         "trigger", done / "rules.yaml", "--replay", the_session(done / "sessions") / "arena_box1.csv", cwd=done
     )
     assert replayed.returncode == 0, replayed.stderr
+    everywhere = cropzoom("trigger", done / "rules.yaml", "--replay", the_session(done / "sessions"), cwd=done)
+    assert everywhere.returncode == 0, everywhere.stderr
 
 
 def test_the_script_of_the_page_gets_one_box_only() -> None:

@@ -113,7 +113,7 @@ class NearestAnimal(Quantity):
         for other in sample.others:
             objection = self._demands.objection(other)
             if objection or not self._to.seen(other):
-                self.at_most, self.reason = True, f"{other.animal}: {objection or self._to.reason}"
+                self.at_most, self.reason = True, f"{other.animal} is not known ({objection or self._to.reason})"
                 continue
             distance = math.hypot(self._to.x - self._of.x, self._to.y - self._of.y)
             if nearest is None or distance < nearest:

@@ -94,7 +94,8 @@ def draw_zones(
     figure = Figure(figsize=(10, 10 * height / width + 0.5), layout="constrained")
     axes = figure.subplots()
     axes.imshow(image, interpolation="nearest")
-    _draw_paths(axes, paths or {})
+    colours = figure_palette(len(shapes) + len(paths or ()))
+    _draw_paths(axes, paths or {}, colours[len(shapes) :])
     _draw_outlines(axes, {name: outline(shape, arena) for name, shape in shapes.items()})
     _draw_fired(axes, fired)
     if paths or fired:
@@ -103,13 +104,12 @@ def draw_zones(
     return figure
 
 
-def _draw_paths(axes: Axes, paths: Mapping[str | None, Float64]) -> None:
-    colours = [_PATH] if len(paths) < 2 else figure_palette(len(paths))
+def _draw_paths(axes: Axes, paths: Mapping[str | None, Float64], colours: Sequence[tuple[float, float, float]]) -> None:
     for (name, path), colour in zip(paths.items(), colours, strict=True):
         x, y = path.T
         axes.plot(x, y, color="white", linewidth=2.2, alpha=0.6)
         label = "mean of the keypoints" + ("" if name is None else f" of {name}")
-        axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.9, label=label)
+        axes.plot(x, y, color=_PATH if len(paths) == 1 else colour, linewidth=1.0, alpha=0.9, label=label)
 
 
 def _draw_outlines(axes: Axes, outlines: Mapping[str, Float64]) -> None:

@@ -294,13 +294,13 @@ def test_a_distance_is_known_if_the_others_that_are_known_are_near() -> None:
         assert apart.on()
         apart.show(body(1, 100, 60), body(2, 300, 110), missing)
         assert not apart.on(), "the missing one may be near"
-        assert said(apart.decisions, "released")[-1][2].startswith("animal3: ")
+        assert said(apart.decisions, "released")[-1][2].startswith("animal3 is not known (")
 
 
 def test_a_distance_needs_another_animal() -> None:
     arena = Arena(one_rule(NEAR, animal=1))
     arena.show(body(1, 100, 60), lost(2))
-    assert said(arena.decisions, "refused") == [(0, "animal1", "animal2: state lost")]
+    assert said(arena.decisions, "refused") == [(0, "animal1", "animal2 is not known (state lost)")]
 
 
 @pytest.mark.parametrize(
