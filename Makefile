@@ -81,6 +81,7 @@ endif
 	touch $@
 
 .venv/.run: pyproject.toml .venv/.python
+	@echo "Installing the package and what it needs into .venv: this takes some minutes, once"
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,plots,view]'
 	touch $@
 

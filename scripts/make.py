@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     for command in commands(arguments.target, sys.platform, os.cpu_count() or 2):
         print(" ".join(command), flush=True)
+        if "pip" in command:
+            print("This installs the package and what it needs: some minutes, once", flush=True)
         code = 0 if arguments.show else subprocess.run(command, cwd=ROOT).returncode
         if code:
             return code

@@ -2,6 +2,11 @@
 
     python scripts/rat_afternoon.py --out FOLDER
 
+To walk the tutorial by hand, without an animal and without a labelling program:
+
+    python scripts/rat_afternoon.py --out practice --only_recordings      renders rat1.mp4 to rat5.mp4, and new_rat.mp4
+    python scripts/rat_afternoon.py --out practice --label FOLDER         labels the pictures of an export
+
 It walks the tutorial ``docs/tutorials/your-animal.md`` with the commands of that page. A person's labels are replaced
 by the truth, moved by ``--click_px``, as no hand hits a nose exactly. At the end the trained models track recordings
 of rats and arenas that they have never seen, and the poses are compared with the truth. It needs the extra ``train``
@@ -24,7 +29,15 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.rats import NAMES, RatFilm, label_in_deeplabcut, record_rats  # noqa: E402
+from support.rats import (  # noqa: E402
+    NAMES,
+    RatFilm,
+    label_in_deeplabcut,
+    rat_arena,
+    read_rats,
+    record_rat,
+    record_rats,
+)
 
 from realtime_cropzoom.sessions.table import read_session  # noqa: E402
 from realtime_cropzoom.types import Float64  # noqa: E402
@@ -70,10 +83,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15, help="time for the training of both models")
     parser.add_argument("--click_px", type=float, default=1.0, help="how far a label is from the truth, in pixels")
     parser.add_argument("--only_recordings", action="store_true", help="render the recordings, to practise on them")
+    parser.add_argument("--label", type=Path, metavar="FOLDER", help="label an export for DeepLabCut of the recordings")
     args = parser.parse_args()
+    if args.label is not None:
+        return label(args.label, args.out, args.click_px)
     films = record_rats(args.out / "recordings", args.recordings, args.seconds, fps=15)
     if args.only_recordings:
-        print(f"{len(films)} recordings in {args.out / 'recordings'}")
+        record_rat(args.out / "new_rat.mp4", rat_arena(UNSEEN_SEED, args.seconds, fps=15))
+        print(f"{len(films)} recordings in {args.out / 'recordings'} to label, and {args.out / 'new_rat.mp4'} to track")
         return 0
     unseen = record_rats(args.out / "unseen", args.unseen, args.seconds, UNSEEN_SEED, fps=15)
     project = args.out / "rat_arena"
@@ -88,6 +105,18 @@ def main() -> int:
     share = float(np.nanmedian(body))
     print(f"\nmedian error on unseen arenas: {100 * share:.2f} % of the body, aim {100 * AIM:.0f} %")
     return 0 if share <= AIM else 1
+
+
+def label(export: Path, recordings: Path, click_px: float) -> int:
+    """Label the pictures of an export that have no labels yet, in the place of a person; return the exit code."""
+    films = read_rats(recordings)
+    folder = export / "labeled-data"
+    if not films or not folder.is_dir():
+        what = f"{recordings}: no recording with its truth" if not films else f"{export}: no folder labeled-data"
+        print(f"{what}; expected --out as for --only_recordings, and the folder that 'cropzoom labels export' names")
+        return 2
+    print(f"labelled {label_in_deeplabcut(folder, films, click_px)} pictures in {folder}")
+    return 0
 
 
 def make_project(project: Path, films: Sequence[RatFilm], count: int, click_px: float) -> None:

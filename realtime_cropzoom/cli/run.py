@@ -199,4 +199,5 @@ def _progress(pipeline: Pipeline) -> str:
         expected_frame_count(pipeline.info.frame_count, settings.frames),
         terminal.columns(),
         lockstep=settings.pace == "fast",
+        scheduled=settings.schedule is not None,
     )

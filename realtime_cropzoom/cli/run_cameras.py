@@ -129,7 +129,13 @@ def _state(run: CameraRun) -> str:
 def _progress_of(run: CameraRun, settings: Settings, columns: int) -> str:
     assert run.status is not None
     total = expected_frame_count(run.frame_count, settings.frames)
-    return progress_line(run.status, total, columns, lockstep=settings.pace == "fast")
+    return progress_line(
+        run.status,
+        total,
+        columns,
+        lockstep=settings.pace == "fast",
+        scheduled=settings.schedule is not None,
+    )
 
 
 def _news(group: CameraGroup, *, quiet: bool) -> list[str]:

@@ -60,7 +60,10 @@ def _label_files(folder: Path) -> list[Path]:
         if other is None or path.stat().st_mtime > other.stat().st_mtime + _TOGETHER_S:
             chosen[path.with_suffix("")] = path
     if not chosen:
-        raise DataError(f"{folder} holds no {_LABELS}….csv and no {_LABELS}….h5; give the label file itself")
+        raise DataError(
+            f"{folder} holds no {_LABELS}….csv and no {_LABELS}….h5: no labels are saved in it. "
+            "Label its pictures and save them, or give another folder or the label file itself"
+        )
     return list(chosen.values())
 
 

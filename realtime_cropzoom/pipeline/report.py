@@ -50,7 +50,14 @@ def share_skipped(captured: int, skipped: int) -> float:
     return share if share > _SKIPPED_LIMIT else 0.0
 
 
-def progress_line(status: StatusMessage, frame_count: int | None, columns: int = 80, *, lockstep: bool = False) -> str:
+def progress_line(
+    status: StatusMessage,
+    frame_count: int | None,
+    columns: int = 80,
+    *,
+    lockstep: bool = False,
+    scheduled: bool = False,
+) -> str:
     """Return the progress of a run in one line, the most important part first.
 
     Args:
@@ -58,6 +65,7 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
         frame_count: Number of frames that the run will have; None if unknown.
         columns: Maximum width (columns). Parts that do not fit are left out.
         lockstep: Whether the run is in lockstep. The age of a pose means nothing then, and is left out.
+        scheduled: Whether the boxes come from an earlier run. No detector makes boxes then, and their rate is left out.
     """
     total = f"/{frame_count}" if frame_count else ""
     latency = status.latency_ms["total"].p50 if "total" in status.latency_ms else None
@@ -74,7 +82,7 @@ def progress_line(status: StatusMessage, frame_count: int | None, columns: int =
             f"{status.fps:.0f} fps",
             f"skipped {status.counts.skipped}",
             "" if lockstep else f"pose after {latency or 0:.1f} ms",
-            f"{status.detector_fps:.0f} boxes/s",
+            "" if scheduled else f"{status.detector_fps:.0f} boxes/s",
         ],
         columns,
     )

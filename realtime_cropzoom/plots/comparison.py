@@ -47,6 +47,9 @@ def draw_comparison(comparison: Comparison) -> Figure:
     over_time.set(xlabel="time (s)" if timed else "frame", ylabel="deviation (px)", ylim=(0, None))
     share.set(xlabel="frames (%) with at most this deviation", xlim=(0, 100))
     over_time.set_title(f"{comparison.paths[1].name} against {comparison.paths[0].name}", loc="left")
+    deviations = comparison.deviation_px[np.isfinite(comparison.deviation_px)]
+    if len(deviations) and not deviations.any():  # else the picture looks empty
+        over_time.text(0.5, 0.5, "no deviation: each is 0", transform=over_time.transAxes, ha="center", fontsize=13)
     for panel in (over_time, share):
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from support.pipelines import finish, start_process
+from support.places import ROOT
 from support.rats import NAMES, RatFilm, label_in_deeplabcut, record_rats
 from support.recordings import read_video
 
@@ -107,6 +109,32 @@ def test_the_imported_labels_are_the_truth_of_the_picked_frames(labelled: Path, 
         off = read_image(labelled / image).astype(int) - frames[recording][number]
         assert np.abs(off).mean() < 1, "the picture is that frame"
     assert (labelled / "labels" / "contact_sheet.png").is_file()
+
+
+def test_the_script_labels_in_the_place_of_a_person_what_has_no_labels_yet(
+    films: list[RatFilm], tmp_path: Path
+) -> None:
+    def label(export: str) -> subprocess.CompletedProcess[str]:
+        script = ROOT / "scripts" / "rat_afternoon.py"
+        command = [
+            sys.executable,
+            str(script),
+            "--out",
+            str(films[0].video.parent),
+            "--label",
+            f"p/labels/exports/{export}",
+        ]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    ok("init", "p", "--keypoints", ",".join(NAMES), cwd=tmp_path)
+    assert label("deeplabcut").returncode == 2
+    for number, (export, count) in enumerate((("deeplabcut", 4), ("deeplabcut-2", 3))):
+        ok("frames", "p", films[number].video, "--count", count, cwd=tmp_path)
+        ok("labels", "export", "p", "--to", "deeplabcut", cwd=tmp_path)
+        assert f"labelled {count} pictures" in label(export).stdout
+        assert (
+            f"{count} new, 0 changed" in ok("labels", "import", "p", f"p/labels/exports/{export}", cwd=tmp_path).stdout
+        )
 
 
 def test_training_leaves_models_a_split_and_a_report(trained: Path, films: list[RatFilm]) -> None:

@@ -77,6 +77,12 @@ def test_an_environment_of_this_folder_is_kept(clone: Path) -> None:
     assert ".venv/bin/cropzoom demo" in done.stdout
 
 
+def test_a_new_environment_says_first_that_it_takes_minutes(clone: Path) -> None:
+    lines = make(clone, "--dry-run", "demo").stdout.splitlines()
+    says = next(i for i, line in enumerate(lines) if "this takes some minutes, once" in line)
+    assert "pip install" in lines[says + 1]
+
+
 def test_an_environment_of_a_folder_that_was_moved_is_made_again(clone: Path) -> None:
     environment(clone, of=clone.parent / "elsewhere")
     done = make(clone, "--dry-run", "demo")

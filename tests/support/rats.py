@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime_cropzoom.offline.video_writer import VideoWriter
+from realtime_cropzoom.sessions.dlc_csv import read_predictions
 from realtime_cropzoom.sessions.pose_rows import pose_cells, pose_header
 from realtime_cropzoom.sources.arena.source import Arena, ArenaSettings
 from realtime_cropzoom.types import Float64, Keypoints
@@ -63,6 +64,8 @@ def record_rat(video: Path, settings: ArenaSettings) -> RatFilm:
     arena = Arena(settings)
     count = arena.info.frame_count
     assert count is not None
+    print(f"rendering {video}, {count} frames", flush=True)
+    video.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(video, (settings.width, settings.height), settings.fps, quality=_CRF) as writer:
         for index in range(count):
             writer.write(arena.render(index), round(index * 1e9 / settings.fps))
@@ -78,13 +81,22 @@ def record_rats(
     folder: Path, count: int, seconds: float, first_seed: int = 0, size: tuple[int, int] = (640, 480), fps: float = 30.0
 ) -> list[RatFilm]:
     """Write recordings of several rats: ``rat1.mp4``, ``rat1_truth.csv``, and so on."""
-    folder.mkdir(parents=True, exist_ok=True)
     settings = [rat_arena(first_seed + number, seconds, size, fps) for number in range(count)]
     return [record_rat(folder / f"rat{number}.mp4", each) for number, each in enumerate(settings, 1)]
 
 
+def read_rats(folder: Path) -> list[RatFilm]:
+    """Return the recordings that have their truth beside them, in this folder or in folders of it."""
+    truths = sorted(folder.rglob("*_truth.csv"))
+    return [
+        RatFilm(path.with_name(path.name.replace("_truth.csv", ".mp4")), read_predictions(path).xy) for path in truths
+    ]
+
+
 def label_in_deeplabcut(labeled_data: Path, films: Sequence[RatFilm], click_px: float = 0.0, seed: int = 0) -> int:
-    """Label every picture below a folder ``labeled-data`` as a person does with napari-deeplabcut, from the truth.
+    """Label the pictures below a folder ``labeled-data`` as a person does with napari-deeplabcut, from the truth.
+
+    Pictures that have labels already keep them.
 
     Args:
         labeled_data: The folder. Each folder in it has the name of a recording.
@@ -101,10 +113,12 @@ def label_in_deeplabcut(labeled_data: Path, films: Sequence[RatFilm], click_px: 
     for folder in sorted(path for path in labeled_data.iterdir() if path.is_dir()):
         rows = ["scorer,," + f",{SCORER}" * 2 * len(NAMES)]
         rows += ["bodyparts,," + "".join(f",{name},{name}" for name in NAMES), "coords,," + ",x,y" * len(NAMES)]
-        for picture in sorted(folder.glob("img*.png")):
+        done = "".join(path.read_text() for path in folder.glob("CollectedData_*.csv"))
+        for picture in sorted(path for path in folder.glob("img*.png") if path.name not in done):
             xy = truths[folder.name][int(picture.stem.removeprefix("img"))]
             xy = xy + click_px * draw.standard_normal(xy.shape)
             rows.append(f"labeled-data,{folder.name},{picture.name}" + "".join(f",{v:.2f}" for v in xy.ravel()))
-        (folder / f"CollectedData_{SCORER}.csv").write_text("\n".join(rows) + "\n")
+        if len(rows) > 3:
+            (folder / f"CollectedData_{SCORER}.csv").write_text("\n".join(rows) + "\n")
         count += len(rows) - 3
     return count

@@ -9,7 +9,7 @@ from support.dark_animals import write_dark_animals
 from support.live_film import Camera, Segment, listen
 from support.pipelines import ANY_PORT, Files, make_settings, run_to_end
 
-from realtime_cropzoom.pipeline.report import expected_frame_count, report
+from realtime_cropzoom.pipeline.report import expected_frame_count, progress_line, report
 
 
 def test_progress_counts_to_the_smallest_known_number_of_frames() -> None:
@@ -19,6 +19,16 @@ def test_progress_counts_to_the_smallest_known_number_of_frames() -> None:
         100,
     ]
     assert expected_frame_count(None, None) is None
+
+
+def test_progress_names_no_rate_of_boxes_where_they_come_from_an_earlier_run(tmp_path: Path) -> None:
+    source = "synthetic:arena,seconds=0.4"
+    live = run_to_end(make_settings(tmp_path / "live", source=source, pace="fast"))
+    again = run_to_end(make_settings(tmp_path / "again", source=source, pace="fast", schedule=live.folder))
+    said = progress_line(again.progress(), 12, 100, lockstep=True, scheduled=True)
+    assert said.startswith("frame 12/12")
+    assert "boxes/s" not in said
+    assert "boxes/s" in progress_line(live.progress(), 12, 100)
 
 
 def test_it_says_in_how_many_frames_the_detector_looked_and_found_an_animal(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -153,6 +154,14 @@ def test_every_picture_gives_a_keypoint_the_same_colour(session: Path, tmp_path:
     at = [tuple(drawn[int(y) * 2, int(x) * 2].tolist()) for x, y in xy]
     assert at == palette(3)
     assert colours_in(drawn[240 * 2 :]) >= set(palette(3))
+
+
+def test_a_comparison_without_any_deviation_says_so_in_its_empty_picture(session: Path) -> None:
+    same = compare(session, session)
+    assert [text.get_text() for text in draw_comparison(same).axes[0].texts] == ["no deviation: each is 0"]
+    other = same.poses[1].copy()
+    other[0, 0, 0] += 0.5
+    assert not draw_comparison(dataclasses.replace(same, poses=(same.poses[0], other))).axes[0].texts
 
 
 @pytest.fixture(scope="module")
