@@ -1,4 +1,4 @@
-"""Processes that a command starts: kept apart from Ctrl-C of its terminal, interrupted, and how they ended.
+"""Processes that a command starts: kept apart from Ctrl-C of its terminal, interrupted, waited for, and how they ended.
 
 On POSIX systems such a process has a session of its own; on Windows, a process group of its own, to which Ctrl-C does
 not come and Ctrl-Break can be sent.
@@ -30,6 +30,15 @@ def apart() -> dict[str, Any]:
 def interrupt(process: subprocess.Popen[Any]) -> None:
     """Ask a process that was started ``apart`` to end, as Ctrl-C would."""
     process.send_signal(_CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+
+
+def wait_or_kill(process: subprocess.Popen[Any], timeout_s: float) -> None:
+    """Wait for a process that was asked to end, and kill it after ``timeout_s``: it may be stopped, or hang."""
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def violent_end(code: int) -> str | None:

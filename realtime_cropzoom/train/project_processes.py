@@ -15,7 +15,7 @@ import msgspec
 from realtime_cropzoom.errors import StageError
 from realtime_cropzoom.files.atomic import Say
 from realtime_cropzoom.project.folder import Project
-from realtime_cropzoom.runtime.processes import apart, violent_end
+from realtime_cropzoom.runtime.processes import apart, violent_end, wait_or_kill
 from realtime_cropzoom.runtime.tuning import usable_cores
 from realtime_cropzoom.train.project_messages import Failed, Finished, Message, Progress, Said, decode
 from realtime_cropzoom.train.training_state import Role, TrainingFolder
@@ -83,11 +83,7 @@ class _ModelProcess:
 
     def wait(self) -> None:
         """Wait for its end, and kill it if that takes too long."""
-        try:
-            self._process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, _ENDS_WITHIN_S)
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from realtime_cropzoom.runtime.processes import apart
+from realtime_cropzoom.runtime.processes import apart, wait_or_kill
 
 _COMMAND = [sys.executable, "-m", "realtime_cropzoom.view.beside"]
 _END_TIMEOUT_S = 3.0
@@ -66,11 +66,7 @@ class ViewBeside:
         assert self.process.stdout is not None
         with suppress(OSError):
             self.process.stdin.close()
-        try:
-            self.process.wait(_END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:  # it may be stopped
-            self.process.kill()
-            self.process.wait()
+        wait_or_kill(self.process, _END_TIMEOUT_S)
         self._reader.join()
         self.process.stdout.close()
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from realtime_cropzoom.runtime.ring import OrderedReader, Ring
 from realtime_cropzoom.sources.base import CapturedFrame, Source
-from realtime_cropzoom.types import UInt8
+from realtime_cropzoom.types import FrameMeta, UInt8
 
 
 class Footage:
@@ -81,6 +82,19 @@ class Footage:
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return path
+
+
+def film_in_a_ring(frames: int, size: tuple[int, int]) -> tuple[Ring, OrderedReader]:
+    """Return a closed ring that holds a film of ``frames`` frames at 100 fps, with a reader of it."""
+    ring, footage = Ring(frames, size[1], size[0]), Footage(size)
+    reader = OrderedReader(ring, None)
+    for index in range(frames):
+        slot = ring.claim(0)
+        assert slot is not None
+        ring.memory(slot)[:] = footage.draw(index)
+        ring.publish(slot, FrameMeta(index, index * 10**7, None, index * 10**7))
+    ring.close()
+    return ring, reader
 
 
 def shown_index(captured: CapturedFrame, footage: Footage) -> int:

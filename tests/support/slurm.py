@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_cropzoom.runtime.processes import wait_or_kill
 from support.pipelines import free_port
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "sinfo", "scancel", "srun")
@@ -123,11 +124,7 @@ def _running(folder: Path, command: list[str]) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        try:
-            process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_or_kill(process, _ENDS_WITHIN_S)
 
 
 def _ready(cluster: Slurm, folder: Path) -> Slurm:

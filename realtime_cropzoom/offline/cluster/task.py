@@ -25,6 +25,7 @@ from realtime_cropzoom.config.group import ENV_PREFIX
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, SinkError
 from realtime_cropzoom.files.atomic import partial_path
 from realtime_cropzoom.offline.cluster.job import ClusterJob, JobFolder, TaskRecord, poses_file
+from realtime_cropzoom.runtime.processes import wait_or_kill
 from realtime_cropzoom.runtime.signals import signal_name
 
 RESTARTS = 3
@@ -156,11 +157,7 @@ def _process(command: list[str], environment: dict[str, str], log: Any) -> Itera
         yield process
     finally:
         process.terminate()
-        try:
-            process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_or_kill(process, _ENDS_WITHIN_S)
 
 
 def _frames_that_stay(job: ClusterJob, poses: Path) -> int:

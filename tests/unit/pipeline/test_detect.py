@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.films import Footage
+from support.films import film_in_a_ring
 from support.pipelines import tiny_models
 
 from realtime_cropzoom.inference.boxes import BoxRule
@@ -13,7 +13,6 @@ from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.inference.schedule import LockstepSchedule, StateLimits
 from realtime_cropzoom.pipeline.detect import DetectOptions, DetectStage, Target
 from realtime_cropzoom.runtime.box_slot import BoxSlot
-from realtime_cropzoom.runtime.ring import OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.types import Float32, FrameMeta
 
@@ -27,22 +26,9 @@ def detector(tmp_path: Path) -> Model:
     return Model(Path(tiny_models(tmp_path)["detector"]), "detector")
 
 
-def film_in_a_ring() -> tuple[Ring, OrderedReader]:
-    """Return a ring that holds a whole film and is closed, with a reader of it."""
-    ring, footage = Ring(FRAMES, SIZE[1], SIZE[0]), Footage(SIZE)
-    reader = OrderedReader(ring, None)
-    for index in range(FRAMES):
-        slot = ring.claim(0)
-        assert slot is not None
-        ring.memory(slot)[:] = footage.draw(index)
-        ring.publish(slot, FrameMeta(index, index * 10**7, None, index * 10**7))
-    ring.close()
-    return ring, reader
-
-
 def run_stage(detector: Model, options: DetectOptions) -> tuple[DetectStage, BoxSlot]:
     slot = BoxSlot(LockstepSchedule(StateLimits(), options.every))
-    _, reader = film_in_a_ring()
+    _, reader = film_in_a_ring(FRAMES, SIZE)
     stage = DetectStage(detector, reader, [Target(slot)], RunControl(), options)
     stage.start()
     stage.join()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.films import Footage
+from support.films import film_in_a_ring
 from support.pipelines import tiny_models
 
 from realtime_cropzoom.inference.model import Model, Outputs
@@ -17,7 +17,6 @@ from realtime_cropzoom.pipeline.pose import PoseOptions, PoseStage
 from realtime_cropzoom.pipeline.subject import Subject
 from realtime_cropzoom.runtime.box_slot import BoxSlot
 from realtime_cropzoom.runtime.records import FrameCounts, FrameOutcome, Record
-from realtime_cropzoom.runtime.ring import OrderedReader, Ring
 from realtime_cropzoom.runtime.worker import RunControl
 from realtime_cropzoom.types import ActiveBox, Box, Detection, FrameMeta, Keypoints, State
 
@@ -68,14 +67,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def run(model: Model, boxes: Sequence[Box | None], options: PoseOptions) -> tuple[PoseStage, Listening]:
-    ring, footage, heard = Ring(FRAMES, SIZE[1], SIZE[0]), Footage(SIZE), Listening()
-    reader = OrderedReader(ring, None)
-    for index in range(FRAMES):
-        slot = ring.claim(0)
-        assert slot is not None
-        ring.memory(slot)[:] = footage.draw(index)
-        ring.publish(slot, FrameMeta(index, index * 10**7, None, index * 10**7))
-    ring.close()
+    _, reader = film_in_a_ring(FRAMES, SIZE)
+    heard = Listening()
     subjects = [
         Subject(model, BoxSlot(Fixed(box)), PoseJudge(JudgeLimits(Presence(), 1000)), number=i)
         for i, box in enumerate(boxes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime_cropzoom.runtime.processes import apart, interrupt, violent_end
+from realtime_cropzoom.runtime.processes import apart, interrupt, violent_end, wait_or_kill
 
 WAITS = """
 import os, time
@@ -32,6 +32,17 @@ def test_a_process_is_apart_and_can_be_interrupted() -> None:
         interrupt(process)
         assert process.stdout.read() == "interrupted\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("code", "returncode"), [("input()", 0), ("import time; time.sleep(600)", -9)])
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+def test_a_process_that_was_asked_to_end_is_killed_if_it_does_not(code: str, returncode: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"end\n")
+        process.stdin.close()
+        wait_or_kill(process, 30.0 if returncode == 0 else 0.1)
+        assert process.returncode == returncode
 
 
 class Sent:
