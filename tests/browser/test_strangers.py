@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.browser import OTHER_NAME, Pages, Rig, needs_chromium, rig_in, site_of, until, write_rules
+from support.pipelines import wait_for
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 REFUSED = r"status of 40[03]|WebSocket connection to .* failed"
@@ -48,6 +49,13 @@ TRY_ALL = """async ({ url, ports, order }) => {
 }"""
 
 
+def shown_in(frames: list[Any]) -> list[str]:
+    """What frames show. A frame is a process of its own, whose news may come after the page's."""
+    for frame in frames:
+        frame.page.wait_for_timeout(0)  # lets the news come
+    return [frame.url for frame in frames]
+
+
 @dataclass(frozen=True)
 class Lab:
     rig: Rig
@@ -81,9 +89,9 @@ def test_a_page_of_another_port_reads_nothing_and_changes_nothing(lab: Lab, page
     with site_of("<!doctype html><title>stranger</title><body>") as site:
         stranger = pages.stranger(own.context, site)
         tried = stranger.evaluate(TRY_ALL, {"url": lab.base, "ports": lab.rig.ports(), "order": order})
-        framed = [frame.url for frame in stranger.frames if frame.name == "page"]
-    assert set(tried.values()) == {"refused"}, tried
-    assert framed == ["chrome-error://chromewebdata/"]
+        framed = [frame for frame in stranger.frames if frame.name == "page"]
+        assert set(tried.values()) == {"refused"}, tried
+        wait_for(lambda: shown_in(framed) == ["chrome-error://chromewebdata/"], f"a refusal in {shown_in(framed)}")
     assert lab.states() == before
     assert before[-1] == []
     assert own.evaluate("window.cropzoom.store.events.filter(event => event.what === 'order')") == []

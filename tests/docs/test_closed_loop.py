@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support.pages import code_blocks, find_page
 from support.pipelines import cropzoom, finish, free_port, start_process, the_session, wait_for
@@ -18,7 +19,7 @@ from realtime_cropzoom.trigger.process.decision_log import read_decisions
 pytestmark = pytest.mark.slow
 
 PAGE = find_page("closed-loop.md")
-PATIENT = "acknowledge_ms: 1000, watchdog_ms: 10000"
+PATIENT = "acknowledge_ms: 1000, watchdog_ms: 10000, late_after_ms: 20000"
 """For a board that has no core of its own, as beside other tests."""
 JOIN, ENGINE = code_blocks(find_page("trigger-process.md"), "python")
 _, ORDER = code_blocks(find_page("control.md"), "python")
@@ -47,7 +48,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         order = order.replace('"order": "marker", "value": "light on"', '"order": "arm"')
         assert ast.literal_eval(_python(order, folder))["ok"]
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "sessions", "--quiet"]
-        assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
+        run = cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish)
+        assert run.returncode == 0, run.stderr
         ended = finish(trigger)
         assert ended.returncode == 0, ended.stderr
         board.kill()
@@ -64,11 +66,22 @@ def _decisions(folder: Path) -> list[Decision]:
     return read_decisions(folder / "triggers" / "rules_DATE" / "rules_decisions.csv")
 
 
+def is_first(frame: int, sessions: Path) -> bool:
+    """Whether a rule may have fired on this frame first: live, a box may be of a frame earlier or later.
+
+    On a busy machine frames are skipped; then the first one whose pose may be trusted counts.
+    """
+    (timing,) = the_session(sessions).glob("*_timing.csv")
+    rows = pd.read_csv(timing, index_col="frame")
+    trusted = rows.index[(rows["plausible"] == "yes") & (rows.index >= FIRST)]
+    return FIRST - 2 <= frame <= max(FIRST + 2, int(trusted[0]))
+
+
 def test_rule_fires_on_the_frame_that_the_page_shows(done: tuple[Path, str]) -> None:
     folder, board = done
     (fired,) = (d for d in _decisions(folder) if d.verdict == "fired")
     assert fired.frame is not None
-    assert abs(fired.frame - FIRST) <= 2  # live, a box may be of a frame earlier or later
+    assert is_first(fired.frame, folder / "sessions")
     assert f"frame {FIRST} " in PAGE.read_text(encoding="utf-8")
     assert [line.split()[-1] for line in board.splitlines()] == ["on", "off"]
 
@@ -89,13 +102,14 @@ def test_engine_as_a_library_decides_like_the_command(done: tuple[Path, str]) ->
     own = start_process(code=script, cwd=folder)
     try:
         publish = ["--publish", endpoint, "--publish-latest", "none", "--out", folder / "again", "--quiet"]
-        assert cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish).returncode == 0
+        run = cropzoom("run", "synthetic:arena,fps=100,seconds=6.5,seed=5", *publish)
+        assert run.returncode == 0, run.stderr
         said = finish(own)
     finally:
         own.kill()
     assert said.returncode == 0, said.stderr
     (fired,) = (line.split() for line in said.stdout.splitlines() if line.startswith("fired snout_in_corner"))
-    assert abs(int(fired[2]) - FIRST) <= 2
+    assert is_first(int(fired[2]), folder / "again")
 
 
 def test_zones_are_drawn_and_those_outside_the_frame_are_reported(done: tuple[Path, str]) -> None:

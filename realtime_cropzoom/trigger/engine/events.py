@@ -246,7 +246,7 @@ class Outcome(enum.Enum):
     LATE = enum.auto()
     """The action was not performed: it had waited too long, or its pose had become too old."""
     OVERTAKEN = enum.auto()
-    """The action was not performed because a SAFE came first."""
+    """A SAFE came first: the action was not performed, or it was and nobody waited for the answer to it."""
     STILL_ON = enum.auto()
     """An OFF that was not written because another rule needs the output on."""
     DRY_RUN = enum.auto()

@@ -124,6 +124,14 @@ class WriteResult(NamedTuple):
     """Number by which ``answer`` finds the answer."""
 
 
+def overtaken(written_ns: int) -> WriteResult:
+    """Return the result of a job that was written at ``written_ns``, and whose answer a SAFE did not wait for.
+
+    Nothing shows that the output failed. Whether it works, the answer to the SAFE shows.
+    """
+    return WriteResult(written_ns, None, "safe came before its answer", Outcome.OVERTAKEN)
+
+
 class WatchdogSettings(OutputSettings):
     """Settings of an output whose receiver keeps the level and gets heartbeats while the output is held on."""
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.trigger.engine.events import ActionType
-from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult
+from realtime_cropzoom.trigger.outputs.base import Job, Output, OutputSettings, WriteResult, overtaken
 from realtime_cropzoom.trigger.outputs.zmq_request import Requester
 
 _OPEN_TIMEOUT_S = 2.0
@@ -98,6 +98,8 @@ class OpenEphys(Output):
         written_ns = self._requester.send(request.encode("ascii"))
         reply = self._requester.reply(self._timeout_s, self)
         if reply is None:
+            if self.preempted():
+                return overtaken(written_ns)
             return WriteResult(written_ns, None, f"Open Ephys did not reply within {self._timeout_s * 1000:.0f} ms")
         text = reply.decode("utf-8", "replace")
         if [int(number) for number in re.findall(r"=(\d+)", text)] != [line, state]:

@@ -347,7 +347,7 @@ class OutputState:
         if result.error is not None and request.act in (ActionType.OFF, ActionType.SAFE):
             self._switched_off(request, result, now_ns)
         ended = (report.job.number,) if _stays_off(report.job, result) else report.ended
-        outcome = report.result.outcome if result.error is None else None
+        outcome = report.result.outcome if result.error is None else result.outcome
         return Report(report.job, result._replace(outcome=outcome), ended)
 
     def lose(self, reason: str, now_ns: int) -> list[Report]:

@@ -20,7 +20,7 @@ from typing import Any
 from realtime_cropzoom.clock import now_ns, now_s
 from realtime_cropzoom.errors import SinkError, explain
 from realtime_cropzoom.trigger.engine.events import ActionType
-from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WouldWait, WriteResult, needs
+from realtime_cropzoom.trigger.outputs.base import BEATS_PER_WATCHDOG, WouldWait, WriteResult, needs, overtaken
 from realtime_cropzoom.trigger.outputs.serial_protocol import (
     ID_RANGE,
     IDENTIFY,
@@ -153,7 +153,11 @@ class SerialLink:
         finally:
             self._forget(id)
         if answered is None:
-            return WriteResult(written_ns, None, f"{self.port} did not acknowledge within {timeout_s * 1000:.0f} ms")
+            if preempted():
+                return overtaken(written_ns)
+            within = f"did not acknowledge within {timeout_s * 1000:.0f} ms"
+            why = "broke off before it acknowledged" if self._device is None else within
+            return WriteResult(written_ns, None, f"{self.port} {why}")
         answer, at_ns = answered
         error = f"{self.port} refused: {answer.reason}" if isinstance(answer, Refused) else None
         return WriteResult(min(written_ns, at_ns), at_ns, error)  # the answer may be read before this thread runs again

@@ -20,6 +20,7 @@ from realtime_cropzoom.trigger.outputs.base import (
     WriteResult,
     build_alive,
     build_order,
+    overtaken,
 )
 
 _SLICE_MS = 5
@@ -167,6 +168,8 @@ class ZmqRequest(Output):
         self.check(job)
         written_ns = self._requester.send(request)
         if self._requester.reply(self._timeout_s, self) is None:
+            if self.preempted():
+                return overtaken(written_ns)
             why = f"{self._requester.endpoint} did not reply within {self._timeout_s * 1000:.0f} ms"
             return WriteResult(written_ns, None, why)
         return WriteResult(written_ns, now_ns())

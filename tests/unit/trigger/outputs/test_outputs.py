@@ -21,7 +21,7 @@ from support.serial_boards import LONG_S, wait_for
 
 from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import ConfigError, SinkError
-from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Verdict
+from realtime_cropzoom.trigger.engine.events import Action, ActionResult, ActionType, Decision, Outcome, Verdict
 from realtime_cropzoom.trigger.outputs import shell
 from realtime_cropzoom.trigger.outputs.factory import Outputs, parse_output
 from realtime_cropzoom.trigger.outputs.shell import split_command
@@ -181,6 +181,26 @@ def test_zmq_request_takes_the_reply_as_acknowledgement_and_recovers(
     answered = next(done for done in outputs.done if done.acknowledged_ns)
     assert answered.error is None
     assert answered.queued_ns <= answered.written_ns <= answered.acknowledged_ns
+
+
+@pytest.mark.slow
+def test_a_reply_that_safe_does_not_wait_for_is_no_error(rig: Make, context: Context, tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/store"
+    with context.socket(zmq.REP) as program:
+        program.bind(endpoint)
+        outputs = rig(store={"zmq_request": endpoint, "acknowledge_ms": 1000})
+        outputs.do("store", ActionType.PULSE, 10)
+        assert json.loads(program.recv())["act"] == "pulse"
+        outputs.do("store", ActionType.SAFE)
+        pulse = outputs.wait(1)
+        program.send(b"after safe")
+        assert json.loads(program.recv())["act"] == "safe"
+        program.send(b"ok")
+        safe = outputs.wait(2)
+    assert (pulse.written_ns is not None, pulse.acknowledged_ns) == (True, None)
+    assert (pulse.outcome, pulse.error) == (Outcome.OVERTAKEN, "safe came before its answer")
+    assert (safe.action.act, safe.error) == (ActionType.SAFE, None)
+    assert outputs.outputs.errors == {"store": 0}
 
 
 @pytest.mark.parametrize("how", ["ends", "hangs"])

@@ -122,7 +122,8 @@ def shown_and_logged(board: Board, sync: SyncRig, unit_ms: float, codes: int) ->
     def both() -> list[tuple[Code, dict[str, str]]]:
         changes = [Edge(change.time_s, change.on) for change in board.changes[before:]]
         seen = decode(changes, unit_ms / 1000)
-        return [(code, row) for code in seen for row in sync.rows() if int(row["value"]) == code.value]
+        rows = [row for row in sync.rows() if not row["error"]]  # a slow board may acknowledge too late
+        return [(code, row) for code in seen for row in rows if int(row["value"]) == code.value]
 
     wait_for(lambda: both() or len(sync.rows()) >= codes)
     return both()

@@ -38,8 +38,8 @@ zones:
   right: {{rectangle_px: [190, 0, 130, 240]}}   # by the door
   left: {{rectangle_px: [0, 0, 100, 240]}}
 outputs:
-  lamp: {{serial: {port}, channel: 1, acknowledge_ms: 1000, late_after_ms: 20000}}
-  laser: {{serial: {port}, channel: 2, acknowledge_ms: 1000, late_after_ms: 20000}}
+  lamp: {{serial: {port}, channel: 1, acknowledge_ms: 1000, late_after_ms: 20000, watchdog_ms: 10000}}
+  laser: {{serial: {port}, channel: 2, acknowledge_ms: 1000, late_after_ms: 20000, watchdog_ms: 10000}}
 rules:
   there: {{when: {{inside: right, keypoint: snout}}, fire: lamp, hold: true}}
   here: {{when: {{inside: left, keypoint: snout}}, fire: laser, hold: true}}

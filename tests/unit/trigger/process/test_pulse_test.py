@@ -66,7 +66,7 @@ def test_on_a_board(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("serial")
     board = Board(kind, tmp_path)
     try:
-        done = fire_test_pulse(rules_of(serial=board.port, watchdog_ms=500), "laser")
+        done = fire_test_pulse(rules_of(serial=board.port, acknowledge_ms=1000, watchdog_ms=10_000), "laser")
         assert done is not None
         assert done.acknowledged_ns is not None
         wait_for(lambda: len(board.changes) == 2)
