@@ -16,12 +16,10 @@ from pathlib import Path
 
 NOT_HERE = {
     "FULL_PARITY=1": "takes minutes, and is run by hand",
-    "root may write everywhere|this user may read everything": "root cannot fail this",
     "this onnxruntime has (CUDA|TensorRT)": "is about a machine without",
     "there is a camera": "is about a machine without",
     "other systems need no help": "is about Windows",
     "DEEPLABCUT_PYTHON": "DeepLabCut takes an environment of gigabytes; run by hand",
-    "pypylon is not installed": "Basler's emulator crashes under load; run by hand",
 }
 """Reasons of a skip that no machine has to meet, as patterns, and why."""
 LACKING = {

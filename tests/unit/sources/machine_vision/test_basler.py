@@ -28,12 +28,15 @@ SOON_S = 30.0
 pytestmark = pytest.mark.timeout(method="thread")
 
 
-@pytest.fixture(autouse=True)
-def _emulated(request: pytest.FixtureRequest) -> None:
-    """Set the variable before pylon first looks for cameras: it reads it only then."""
-    if "without_pypylon" not in request.node.name:
-        os.environ["PYLON_CAMEMU"] = "2"
-        pytest.importorskip("pypylon", reason="pypylon is not installed: pip install 'realtime-cropzoom[basler]'")
+@pytest.fixture(scope="module")
+def emulator() -> None:
+    """Set the variable before pylon first looks for cameras: it reads it only then.
+
+    Tests that share this stand on one worker, one after the other, so that no other test comes between pylon and its
+    signal.
+    """
+    os.environ["PYLON_CAMEMU"] = "2"
+    pytest.importorskip("pypylon", reason="pypylon is not installed: pip install 'realtime-cropzoom[basler]'")
 
 
 def opened(rest: str = "", **asked: Any) -> BaslerCamera:
@@ -59,6 +62,7 @@ def fail_grabs(source: BaslerCamera, count: int) -> None:
     source.execute("ForceFailedBuffer")
 
 
+@pytest.mark.usefixtures("emulator")
 def test_cameras_are_listed_and_opened_by_serial_number() -> None:
     found = list_cameras()
     assert [c["id"] for c in found] == ["basler:0815-0000", "basler:0815-0001"]
@@ -73,6 +77,7 @@ def test_cameras_are_listed_and_opened_by_serial_number() -> None:
         opened("4711")
 
 
+@pytest.mark.usefixtures("emulator")
 @pytest.mark.parametrize(
     "name", ["Mono8", "Mono10", "Mono12", "Mono16", "BayerRG8", "BayerGR12", "RGB8Packed", "BGR8Packed"]
 )
@@ -96,6 +101,7 @@ def test_each_pixel_format_is_read(name: str) -> None:
         assert not np.array_equal(taken[0][1], taken[1][1])
 
 
+@pytest.mark.usefixtures("emulator")
 def test_settings_are_applied_and_differences_reported() -> None:
     source = opened(size=None, roi=(64, 32, 200, 100), fps=50.0, exposure_ms=5.0, gain=3.0)
     try:
@@ -119,6 +125,7 @@ def test_settings_are_applied_and_differences_reported() -> None:
         opened("0815-0000,trigger=Line1")
 
 
+@pytest.mark.usefixtures("emulator")
 def test_without_a_camera_clock_frame_time_follows_the_host() -> None:
     source = opened()
     try:
@@ -130,6 +137,7 @@ def test_without_a_camera_clock_frame_time_follows_the_host() -> None:
     assert {captured.device_ns for captured in taken} == {None}  # the emulator's timestamps are all 0
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_triggered_camera_waits_and_no_pulse_is_no_fault() -> None:
     """No pulses are sent: the emulator loses some software pulses, and may crash."""
     with pytest.raises(SourceError, match="has no trigger line Line7; it has Software, Line1"):
@@ -155,6 +163,7 @@ def test_a_triggered_camera_waits_and_no_pulse_is_no_fault() -> None:
         source.close()
 
 
+@pytest.mark.usefixtures("emulator")
 def test_failed_grabs_are_dropped_and_counted() -> None:
     source = opened()
     try:
@@ -169,6 +178,7 @@ def test_failed_grabs_are_dropped_and_counted() -> None:
     ]
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_camera_whose_grabs_all_fail_is_lost() -> None:
     source = opened(read_timeout_s=0.3)
     try:
@@ -179,6 +189,7 @@ def test_a_camera_whose_grabs_all_fail_is_lost() -> None:
         source.close()
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_silent_camera_is_lost() -> None:
     source = opened(read_timeout_s=0.3)
     try:
@@ -189,6 +200,7 @@ def test_a_silent_camera_is_lost() -> None:
         source.close()
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_run_counts_losses_and_continues_after_a_break(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, camera_size="256x192", camera_fps=60.0, read_timeout_s=0.3)
     sources: list[BaslerCamera] = []
@@ -218,6 +230,7 @@ def test_a_run_counts_losses_and_continues_after_a_break(tmp_path: Path) -> None
     wait_for(lambda: not cropzoom_threads(), "the threads to end", SOON_S)
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_run_stops_at_once_while_its_camera_is_silent(tmp_path: Path) -> None:
     pipeline = Pipeline(make_settings(tmp_path, source="basler:,line=Software", camera_size="256x192", trigger=True))
     pipeline.start()
