@@ -25,7 +25,9 @@ from realtime_cropzoom.sinks.zmq_publisher import ZmqPublisher
 STAGE_JOIN_TIMEOUT_S = 1.0
 """Timeout (s) for joining the stages at the end."""
 SINK_JOIN_TIMEOUT_S = 0.7
-"""Timeout (s) for joining the sinks after that. Both together leave room in the 2 s within which a run ends."""
+"""Timeout (s) for joining the sinks after that, in addition to what the stages have left of theirs. Both together leave
+room in the 2 s within which a run ends.
+"""
 
 _EVENTS_JOIN_TIMEOUT_S = 0.1
 """Timeout (s) for the last events."""
@@ -109,6 +111,7 @@ class StageSet:
         Returns:
             The names of the threads that did not end in time.
         """
+        sinks_until_s = now_s() + STAGE_JOIN_TIMEOUT_S + SINK_JOIN_TIMEOUT_S
         _join([self.capture, *self.with_models], STAGE_JOIN_TIMEOUT_S)
         if self.watchdog is not None:
             self.watchdog.join(STAGE_JOIN_TIMEOUT_S)
@@ -120,7 +123,7 @@ class StageSet:
             sink.end()
         if self.script is not None:
             self.script.end()
-        _join(self.sinks, SINK_JOIN_TIMEOUT_S)
+        _join(self.sinks, max(SINK_JOIN_TIMEOUT_S, sinks_until_s - now_s()))
         self.recordings.log_end()
         self.events.end()  # last: the sinks add events
         self.events.join(_EVENTS_JOIN_TIMEOUT_S)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from support.pipelines import ANY_PORT, Film, cropzoom_threads, make_settings
+import pytest
+from support.pipelines import ANY_PORT, LONG_S, Film, cropzoom_threads, make_settings
 
+from realtime_cropzoom.messaging.message import EndMessage
 from realtime_cropzoom.pipeline.build import StageBuilder
 from realtime_cropzoom.pipeline.capture import CaptureStage
 from realtime_cropzoom.pipeline.run_folder import RunFolder
@@ -62,6 +65,24 @@ def test_frames_flow_after_the_start_and_all_threads_end(tmp_path: Path) -> None
     assert reporter.stream() is StreamState.ENDED
     after = build_summary(reporter, "folder")
     assert (after["reason"], after["counts"]["captured"], after["problems"]) == ("finished", 12, [])
+    assert not cropzoom_threads()
+
+
+def test_a_sink_has_the_time_that_the_stages_have_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes long to send the last messages. Nothing hangs, so the run does not end with an error."""
+    monkeypatch.setattr("realtime_cropzoom.pipeline.stages.STAGE_JOIN_TIMEOUT_S", LONG_S)
+    monkeypatch.setattr("realtime_cropzoom.pipeline.stages.SINK_JOIN_TIMEOUT_S", 0.1)
+    stages, reporter = build(tmp_path, pace="fast", publish=ANY_PORT)
+    said = reporter.end_message
+
+    def say_slowly() -> EndMessage:
+        time.sleep(0.5)
+        return said()
+
+    monkeypatch.setattr(reporter, "end_message", say_slowly)
+    stages.start()
+    stages.capture.join(LONG_S)
+    assert stages.end() == []
     assert not cropzoom_threads()
 
 

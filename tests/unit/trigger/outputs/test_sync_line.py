@@ -131,7 +131,7 @@ def shown_and_logged(board: Board, sync: SyncRig, unit_ms: float, codes: int) ->
 
 def test_the_codes_that_the_line_shows_are_those_of_the_log(board: Board, rig: Make) -> None:
     """On a busy machine edges come late by more than a short unit allows: then with a longer one."""
-    for unit_ms in (8, 40, 160):
+    for unit_ms, codes in ((8, 3), (40, 3), (160, 3), (500, 1)):
         sync = rig(
             {"serial": board.port, "acknowledge_ms": 1000, "watchdog_ms": 10_000},
             barcode=True,
@@ -139,7 +139,7 @@ def test_the_codes_that_the_line_shows_are_those_of_the_log(board: Board, rig: M
             each_s=unit_ms * 80 / 1000,
         )
         sync.line.frame(77, 123)
-        if found := shown_and_logged(board, sync, unit_ms, codes=3):
+        if found := shown_and_logged(board, sync, unit_ms, codes):
             break
         sync.close()
     code, row = found[0]
