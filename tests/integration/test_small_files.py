@@ -28,6 +28,7 @@ FULL_DISK = """
 import json, resource, sys
 from realtime_cropzoom.cli.main import main
 commands = json.loads(sys.argv[1])
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 for command in commands:
     print(main(command), file=sys.stderr, flush=True)

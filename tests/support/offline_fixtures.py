@@ -240,6 +240,7 @@ def full_disk(limit: int) -> str:
     return (
         "import resource, sys\n"
         "from realtime_cropzoom.cli.main import main\n"
+        "sys.dont_write_bytecode = True\n"  # half of a file of bytecode would stay for all others
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "sys.exit(main())\n"
     )

@@ -18,6 +18,7 @@ FULL_DISK = """
 import resource, sys
 from realtime_cropzoom.cli.main import main
 limit = int(sys.argv.pop(1))
+sys.dont_write_bytecode = True  # half of a file of bytecode would stay for all others
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 sys.exit(main())
 """

@@ -25,6 +25,7 @@ from support.pipelines import (
     tiny_models,
     wait_for,
 )
+from support.recordings import FULL_DISK
 
 from realtime_cropzoom.errors import SinkError
 from realtime_cropzoom.pipeline.pipeline import Pipeline
@@ -133,15 +134,6 @@ def test_an_output_folder_below_a_file_is_refused_before_the_start(tmp_path: Pat
         Pipeline(make_settings(tmp_path, out=tmp_path / below), Film).start()
 
 
-FULL_DISK = """
-import resource, sys
-from realtime_cropzoom.cli.main import main
-limit = int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-sys.exit(main())
-"""
-
-
 def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> None:
     """A limit on the size of files makes real writes fail in the middle of a row, as on a disk that fills up."""
     out, limit = tmp_path / "out", 8000
@@ -171,6 +163,7 @@ SPACE_AGAIN = """
 import resource, sys, threading, time
 from pathlib import Path
 from realtime_cropzoom.cli.main import main
+sys.dont_write_bytecode = True
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
 
