@@ -15,6 +15,8 @@ from realtime_cropzoom.trigger.rules.zones_text import zone_entry
 from realtime_cropzoom.types import UInt8
 
 _HOW = "click the corners, the first one again to close; drag them to move; close the window when done"
+_WITHOUT_WINDOW = "write the corners into the rules file, and see them with 'cropzoom zones RULES FRAME'"
+"""What to do where no window can be opened."""
 
 
 def draw_by_hand(image: UInt8) -> str:
@@ -26,12 +28,17 @@ def draw_by_hand(image: UInt8) -> str:
     return zone_line(draw_corners(image))
 
 
-def draw_corners(image: UInt8, others: Sequence[Sequence[tuple[float, float]]] = ()) -> Sequence[tuple[float, float]]:
+def draw_corners(
+    image: UInt8,
+    others: Sequence[Sequence[tuple[float, float]]] = (),
+    without_window: str = _WITHOUT_WINDOW,
+) -> Sequence[tuple[float, float]]:
     """Show a frame, let the user draw a polygon on it, and return its corners (pixels); none if nothing was drawn.
 
     Args:
         image: The frame, RGB.
         others: Polygons that are there already, and are shown.
+        without_window: What to do where no window can be opened.
 
     Raises:
         ConfigError: if no window can be opened.
@@ -40,10 +47,7 @@ def draw_corners(image: UInt8, others: Sequence[Sequence[tuple[float, float]]] =
 
     figure, axes = pyplot.subplots(num="cropzoom zones")
     if getattr(figure.canvas, "required_interactive_framework", None) is None:
-        raise ConfigError(
-            "no window can be opened here: write the corners into the rules file, and see them with "
-            "'cropzoom zones RULES FRAME'"
-        )
+        raise ConfigError(f"no window can be opened here: {without_window}")
     for corners in others:
         axes.fill(*zip(*corners, strict=True), facecolor="none", edgecolor="#d55e00", linewidth=2)
     selector = show(axes, image)

@@ -61,7 +61,14 @@ def _animal(given: Any) -> Any:
 
 
 WhichAnimal = Annotated[Quantifier | int, BeforeValidator(_animal)]
-RegionName = Annotated[str, Field(min_length=1, max_length=40)]
+
+
+def _number_as_text(given: Any) -> Any:
+    """Return a whole number as text: a region may be called 1."""
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+RegionName = Annotated[str, Field(min_length=1, max_length=40), BeforeValidator(_number_as_text)]
 Corners = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(max_length=zones.MAX_CORNERS)]
 Span = tuple[float, float]
 OnSeconds = Annotated[float, Field(gt=0, le=604_800)]
@@ -359,14 +366,26 @@ def parse_rules(content: dict[str, Any]) -> Rules:
         found = [
             e for e in error.errors() if not (e["type"] == "too_short" and e["input"])
         ]  # because its parts are wrong
-        found = [
-            e for e in found if not (e["type"] == "string_type" and isinstance(e["input"], list))
-        ]  # it is a position
-        problems = [*(explain(e, content, all_setting_names()) for e in found), *_unknown_outputs(content)]
+        problems = [*_explained(found, content), *_unknown_outputs(content)]
         raise RulesError(list(dict.fromkeys(problems))) from None
     if problems := list(_contradictions(rules)):
         raise RulesError(problems)
     return rules
+
+
+def _explained(errors: Sequence[Any], content: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Yield the place and the text of errors of pydantic.
+
+    A list where a name or a position may stand is no text: that is left out if the position is wrong, too.
+    """
+    names = all_setting_names()
+    explained = [
+        (*explain(e, content, names), e["type"] == "string_type" and isinstance(e["input"], list)) for e in errors
+    ]
+    positions = [place for place, _, is_list in explained if not is_list]
+    for place, text, is_list in explained:
+        if not is_list or not any(other[: len(place)] == place for other in positions):
+            yield place, text
 
 
 def _unknown_outputs(content: dict[str, Any]) -> Iterator[tuple[Place, str]]:

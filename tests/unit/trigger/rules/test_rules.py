@@ -113,6 +113,9 @@ def test_all_mistakes_are_reported_with_their_lines(tmp_path: Path) -> None:
         ("{when: {state: tracking}, fire: laser, hold: true, probability: 1.5}", "less than or equal to 1"),
         ("{when: {state: tracking}, fire: laser, hold: true, minutes: [15, 5]}", "[15, 5] is not a span of minutes"),
         ("{when: {state: lost}, fire: laser, hold: true}", "never holds"),
+        ("{when: {state: tracking}, fire: laser, hold: true, region: [a, b]}", "region: input should be a valid"),
+        ("{when: {inside: [corner], keypoint: s}, fire: laser, hold: true}", "inside: input should be a valid string"),
+        ("{when: {distance_px: [s, [1, x]], above: 1}, fire: laser, hold: true}", "given 'x', but input should be"),
     ],
 )
 def test_a_wrong_rule_gets_one_line(tmp_path: Path, rule: str, said: str) -> None:
@@ -193,3 +196,9 @@ def test_one_span_of_minutes_needs_no_outer_brackets() -> None:
 def test_a_missing_file_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         load_rules(tmp_path / "missing.yaml")
+
+
+def test_a_region_may_be_called_by_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(HEAD + "  r: {when: {state: tracking}, fire: laser, hold: true, region: 1}\n")
+    assert load_rules(path).unfit_regions(["1", "2"]) == []
