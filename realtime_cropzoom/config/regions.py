@@ -35,6 +35,8 @@ class RegionShape(BaseModel):
     """Left edge, upper edge, width and height."""
     polygon_px: Annotated[tuple[tuple[Pixel, Pixel], ...], Field(min_length=3, max_length=MAX_CORNERS)] | None = None
     """Its corners, one after another."""
+    frame_px: tuple[Annotated[int, Field(ge=1, le=65536)], Annotated[int, Field(ge=1, le=65536)]] | None = None
+    """Width and height of the frame on which it was drawn; None if that is not known."""
 
     @model_validator(mode="after")
     def _one_form(self) -> RegionShape:
@@ -53,9 +55,10 @@ class RegionShape(BaseModel):
 
     def plain(self) -> dict[str, list[Any]]:
         """Return it as a config file has it."""
+        frame = {} if self.frame_px is None else {"frame_px": list(self.frame_px)}
         if self.rectangle_px is not None:
-            return {"rectangle_px": list(self.rectangle_px)}
-        return {"polygon_px": [list(corner) for corner in self.polygon_px or ()]}
+            return {"rectangle_px": list(self.rectangle_px), **frame}
+        return {"polygon_px": [list(corner) for corner in self.polygon_px or ()], **frame}
 
 
 def read_regions(given: Any) -> Any:
@@ -76,12 +79,22 @@ def read_regions(given: Any) -> Any:
         if not isinstance(given, Mapping) or not given:
             raise ConfigError(
                 f"regions: {path} has none; expected lines such as 'regions: {{box1: {{rectangle_px: "
-                f"[0, 0, 200, 200]}}}}'. Draw them with: cropzoom zones --regions {path} --frame VIDEO"
+                f"[0, 0, 200, 200]}}}}'. Draw them into a new file with: cropzoom zones NEW.yaml FRAME --regions --draw"
             )
     if isinstance(given, Mapping):
-        _check_names([str(name) for name in given])
-        return {str(name): shape for name, shape in given.items()}
+        _check_names([_name(name) for name in given])
+        return {_name(name): shape for name, shape in given.items()}
     return given
+
+
+def _name(given: object) -> str:
+    """Return a name as text. Raises ConfigError if YAML has made something else of a word, such as True of ``yes``."""
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise ConfigError(
+            f"regions: a name was read as {shorten(given)}; expected text or a whole number. Put the name into "
+            "quotation marks, or give another one, as box1"
+        )
+    return str(given)
 
 
 def _check_names(names: list[str]) -> None:

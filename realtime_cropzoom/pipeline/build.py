@@ -182,5 +182,5 @@ class StageBuilder:
         watched = [stage for stage in (detect, pose) if stage is not None]
         limit_s = self._plan.settings.hang_after_s
         words = self._plan.lost_words()
-        lost = LostAnimal(words, ring, lambda: pose.seen_ns, lambda: pose.counts.captured)
+        lost = LostAnimal(words, ring, pose.seen, lambda: pose.counts.captured)
         return Watchdog(watched, limit_s, capture.stream, self._control, write, pose.progress, lost)

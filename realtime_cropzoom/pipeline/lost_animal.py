@@ -1,6 +1,8 @@
 """Lost animal: says once for each such stretch that the animal has not been found for ten seconds, and what is seen.
 
-The watchdog asks ten times a second and reads three numbers. Only when the ten seconds are over, a thread of low
+With regions one line names all whose animal is not found. A region that stays empty is named once.
+
+The watchdog asks ten times a second and reads a few numbers. Only when the ten seconds are over, a thread of low
 priority looks at the newest frame, once: no pose waits for it.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,8 @@ from realtime_cropzoom.runtime.ring import EndOfStream, NewestReader, Ring
 
 LOST_NS = 10_000_000_000
 """Time without the animal after which it is said (ns)."""
+_GATHER_NS = 1_000_000_000
+"""Time for which a region waits for others that lose their animal soon after it, to be in one line with them (ns)."""
 _DARK, _BRIGHT = 90, 150
 """Median gray up to which a picture is called dark, and from which on bright."""
 _SIDE_PX = 160
@@ -45,42 +49,83 @@ class LostWords:
     live: bool
     """Whether it is a device, which another program can open only when the run has ended."""
 
-    def line(self, gray: float | None) -> str:
-        """Return the line.
+    def line(self, gray: float | None, regions: Sequence[str] = ()) -> str:
+        """Return the line if no animal is found.
 
         Args:
             gray: Median gray of the newest frame, 0 to 255; None if there is none.
+            regions: The regions that lack their animal; empty if there is one animal in the whole frame.
         """
         when = " when the run has ended" if self.live else ""
         picture = "" if gray is None else f"; this video is {_brightness(gray)} (gray {gray:.0f} of 255)"
         known = known_words(self.trained, shipped=self.shipped)
-        said = f"the animal has not been found for {LOST_NS / 1e9:g} s: {known}{picture}"
+        where = f" in {', '.join(regions)}" if regions else ""
+        said = f"the animal has not been found for {LOST_NS / 1e9:g} s{where}: {known}{picture}"
         return f"{said}. Run 'cropzoom doctor {self.source}'{when} to see why"
+
+
+def line_of_some(regions: Sequence[str], count: int) -> str:
+    """Return the line if regions lack their animal while others have theirs.
+
+    Args:
+        regions: The regions that lack it.
+        count: The number of all regions.
+    """
+    return (
+        f"no animal has been found for {LOST_NS / 1e9:g} s in {', '.join(regions)}, of {count} regions; this is said "
+        "again when one was found there and is lost"
+    )
 
 
 def _brightness(gray: float) -> str:
     return "dark" if gray <= _DARK else "bright" if gray >= _BRIGHT else "neither dark nor bright"
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """The time without one animal."""
+
+    seen_ns: int | None = None
+    """Frame time of the last frame in which it was found (ns)."""
+    since_ns: int | None = None
+    """Since when it is not found, while frames come (monotonic, ns)."""
+    said: bool = False
+
+    def see(self, seen_ns: int | None, at_ns: int, *, frames_come: bool) -> None:
+        """Take when it was last found, at ``at_ns``."""
+        if seen_ns != self.seen_ns:
+            self.seen_ns, self.since_ns, self.said = seen_ns, at_ns, False
+        elif not frames_come:
+            self.since_ns = None
+        elif self.since_ns is None:
+            self.since_ns = at_ns
+
+    def lasts_ns(self, at_ns: int) -> int:
+        """Return how long it has lasted (ns)."""
+        return 0 if self.since_ns is None else at_ns - self.since_ns
+
+
 class LostAnimal:
-    """Notices that the animal is not found. Use it from one thread."""
+    """Notices that animals are not found. Use it from one thread."""
 
     def __init__(
-        self, words: LostWords, ring: Ring, seen_ns: Callable[[], int | None], captured: Callable[[], int]
-    ) -> None:  # fmt: skip
+        self,
+        words: LostWords,
+        ring: Ring,
+        seen: Callable[[], Mapping[str, int | None]],
+        captured: Callable[[], int],
+    ) -> None:
         """Notice it from the first frame on.
 
         Args:
             words: What the line says.
             ring: The frames.
-            seen_ns: Returns the frame time of the last frame with a found animal; None before the first.
+            seen: Returns the frame time of the last frame with a found animal by the name of the region, which is
+                empty for the whole frame; None before the first.
             captured: Returns the number of captured frames.
         """
-        self._words, self._ring, self._seen_ns, self._captured = words, ring, seen_ns, captured
-        self._last_seen_ns: int | None = None
-        self._since_ns: int | None = None
-        """Since when it is not found, while frames come (monotonic, ns)."""
-        self._said = False
+        self._words, self._ring, self._seen, self._captured = words, ring, seen, captured
+        self._stretches: dict[str, _Stretch] = {}
 
     def check(self, at_ns: int, *, frames_come: bool) -> None:
         """Look at the counts, and say it if it is time.
@@ -89,26 +134,33 @@ class LostAnimal:
             at_ns: The time (monotonic, ns).
             frames_come: Whether the source gives frames.
         """
-        if self.is_due(at_ns, frames_come=frames_come):
-            threading.Thread(target=self._say, name="cropzoom-glance", daemon=True).start()
+        due = self.due(at_ns, frames_come=frames_come)
+        if not due:
+            return
+        if all(stretch.lasts_ns(at_ns) >= LOST_NS for stretch in self._stretches.values()):
+            regions = [name for name in self._stretches if name]
+            threading.Thread(target=self._say, args=(regions,), name="cropzoom-glance", daemon=True).start()
+        else:  # the models know the animal, and the picture is good enough for them
+            logger.warning("%s", line_of_some(due, len(self._stretches)))
 
-    def is_due(self, at_ns: int, *, frames_come: bool) -> bool:
-        """Return whether to say it now; True once for each stretch without the animal. Arguments as of ``check``."""
-        seen_ns = self._seen_ns()
-        if seen_ns != self._last_seen_ns:
-            self._last_seen_ns, self._since_ns, self._said = seen_ns, at_ns, False
-        elif not frames_come or not self._captured():
-            self._since_ns = None
-        elif self._since_ns is None:
-            self._since_ns = at_ns
-        elif not self._said and at_ns - self._since_ns >= LOST_NS:
-            self._said = True
-            return True
-        return False
+    def due(self, at_ns: int, *, frames_come: bool) -> list[str]:
+        """Return the regions to name now; each is due once for each stretch without its animal. Arguments as above."""
+        seen = self._seen()
+        comes = frames_come and self._captured() > 0
+        for name, seen_ns in seen.items():
+            self._stretches.setdefault(name, _Stretch()).see(seen_ns, at_ns, frames_come=comes)
+        lasts = {name: s.lasts_ns(at_ns) for name, s in self._stretches.items() if not s.said}
+        wait_ns = LOST_NS + (_GATHER_NS if len(self._stretches) > 1 else 0)
+        if max(lasts.values(), default=0) < wait_ns:
+            return []
+        due = [name for name, ns in lasts.items() if ns >= LOST_NS]
+        for name in due:
+            self._stretches[name].said = True
+        return due
 
-    def _say(self) -> None:
+    def _say(self, regions: Sequence[str]) -> None:
         lower_priority()
-        logger.warning("%s", self._words.line(self._gray()))
+        logger.warning("%s", self._words.line(self._gray(), regions))
 
     def _gray(self) -> float | None:
         """Return the median gray of the newest frame; None if the run ends."""

@@ -169,10 +169,15 @@ class PoseStage(Stage):
         records = [subject.last for subject in self.subjects if subject.last is not None]
         return min(records, key=lambda record: _BEST.index(record.active_box.state), default=None)
 
-    @property
-    def seen_ns(self) -> int | None:
-        """Frame time (ns) of the last frame in which an animal was tracked; None before the first."""
-        return max((seen for s in self.subjects if (seen := s.judge.seen_ns) is not None), default=None)
+    def seen(self) -> dict[str, int | None]:
+        """Return the frame time (ns) of the last frame in which an animal was tracked; None before the first.
+
+        Returns:
+            It by the name of the region; of the whole frame, whose name is empty, that of any animal.
+        """
+        if self.subjects[0].region is not None:
+            return {s.region.name: s.judge.seen_ns for s in self.subjects if s.region is not None}
+        return {"": max((seen for s in self.subjects if (seen := s.judge.seen_ns) is not None), default=None)}
 
     def work(self) -> None:
         """Process frames until the ring is closed or the run stops."""

@@ -121,11 +121,11 @@ def make_region(name: str, corners: Sequence[tuple[float, float]]) -> Region:
         corners: Its outline in frame pixels.
 
     Raises:
-        ConfigError: if the outline crosses itself, or is smaller than ``SMALLEST_PX``.
+        ConfigError: if the outline crosses itself, or encloses less than a triangle of ``SMALLEST_PX`` each way.
     """
     problem = polygon(corners).problem()
     if problem is not None:
-        raise ConfigError(f"regions.{name}: the polygon {problem}. Draw it again with: cropzoom zones --regions")
+        raise ConfigError(f"regions.{name}: the polygon {problem}. Give its corners in order around it")
     xy = np.array(corners, np.float64)
     (left, top), (right, bottom) = np.floor(xy.min(axis=0)).astype(int), np.ceil(xy.max(axis=0)).astype(int)
     bounds = Box(int(left), int(top), int(right - left), int(bottom - top))
@@ -135,6 +135,11 @@ def make_region(name: str, corners: Sequence[tuple[float, float]]) -> Region:
             "no animal can be seen in fewer. Draw it larger"
         )
     inside = _pixels_inside(xy - (left, top), bounds.w, bounds.h)
+    if np.count_nonzero(inside) < SMALLEST_PX**2 // 2:
+        raise ConfigError(
+            f"regions.{name}: got {np.count_nonzero(inside)} pixels inside its outline, expected at least "
+            f"{SMALLEST_PX**2 // 2}: no animal can be seen in fewer. Draw it larger"
+        )
     return Region(name, tuple((float(x), float(y)) for x, y in corners), bounds, None if inside.all() else inside)
 
 
@@ -163,9 +168,15 @@ def make_regions(shapes: Mapping[str, RegionShape] | None, info: SourceInfo) -> 
         info: Properties of the source.
 
     Raises:
-        ConfigError: if a region leaves the frame, is too small, or shares pixels with another one.
+        ConfigError: if a region was drawn on a frame of another size, leaves the frame, is too small, or shares pixels
+            with another one.
     """
     for name, shape in (shapes or {}).items():
+        if shape.frame_px is not None and shape.frame_px != (info.width, info.height):
+            raise ConfigError(
+                f"regions.{name}: it was drawn on a frame of {shape.frame_px[0]}x{shape.frame_px[1]} pixels, but the "
+                f"frames of this source have {info.width}x{info.height}. Draw the regions on a frame of this source"
+            )
         beyond = next(((x, y) for x, y in shape.corners if x > info.width or y > info.height), None)
         if beyond is not None:
             raise ConfigError(

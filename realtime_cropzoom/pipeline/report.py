@@ -120,11 +120,7 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
     if share_skipped(counts["captured"], counts["skipped"]):
         lines.append(_too_slow(summary))
     if summary["detector"] is not None:
-        detector = summary["detector"]
-        with_box = detector["detections"] - detector["unusable"]
-        frames = pluralize(detector["detections"], "frame")
-        found = "an animal" if summary.get("regions") else "the animal"
-        lines.append(f"the detector looked at {frames}, and found {found} in {with_box} of them")
+        lines.append(_detector_line(summary["detector"], several=bool(summary.get("regions"))))
     if summary.get("animal") is not None:
         skipped = share_skipped(counts["captured"], counts["skipped"]) > 0
         lines += quality_lines(
@@ -168,6 +164,14 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
         lines += ["", *_table({label: latencies[name] for name, label in _ROWS if name in measured}, columns)]
     lines += ["", f"files in {summary['folder']}"]
     return "\n".join(lines)
+
+
+def _detector_line(detector: dict[str, int], *, several: bool) -> str:
+    """Return how often the detector looked, and found an animal. With several, each of them counts for itself."""
+    looks, found = detector["detections"], detector["detections"] - detector["unusable"]
+    if several:
+        return f"the detector looked for an animal {pluralize(looks, 'time')}, and found it {pluralize(found, 'time')}"
+    return f"the detector looked at {pluralize(looks, 'frame')}, and found the animal in {found} of them"
 
 
 def _region_line(regions: dict[str, Any]) -> str:

@@ -142,8 +142,9 @@ class Session:
             return []
         shape = self.settings["regions"][self.region]
         if shape.get("rectangle_px"):
-            x, y, w, h = map(round, shape["rectangle_px"])
-            return [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+            x, y, w, h = shape["rectangle_px"]
+            left, top, right, bottom = round(x), round(y), round(x + w), round(y + h)
+            return [(left, top), (right, top), (right, bottom), (left, bottom)]
         return [(x, y) for x, y in shape["polygon_px"]]
 
     @cached_property

@@ -21,20 +21,30 @@ WORDS = LostWords("video.mp4", shipped=True, trained=None, live=False)
 class Counts:
     """What a run counts, and when its line is due."""
 
-    def __init__(self) -> None:
-        self.seen_ns: int | None = None
+    def __init__(self, *regions: str) -> None:
+        self.seen: dict[str, int | None] = dict.fromkeys(regions or ("",))
         self.captured = 1
-        self.lost = LostAnimal(WORDS, Ring(2, 4, 4), lambda: self.seen_ns, lambda: self.captured)
+        self.ring = Ring(2, 4, 4)
+        self.lost = LostAnimal(WORDS, self.ring, lambda: self.seen, lambda: self.captured)
 
     def due(self, begin_s: int, end_s: int, *, frames_come: bool = True) -> list[int]:
         """Return the seconds from ``begin_s`` on at which the line is due."""
-        return [s for s in range(begin_s, end_s) if self.lost.is_due(s * S, frames_come=frames_come)]
+        return [s for s in range(begin_s, end_s) if self.lost.due(s * S, frames_come=frames_come)]
+
+    def named(self, begin_s: int, end_s: int, *found: str) -> dict[int, list[str]]:
+        """Return the regions that are named by the second, while the animal is found in these each second."""
+        named = {}
+        for s in range(begin_s, end_s):
+            self.seen |= dict.fromkeys(found, s)
+            if names := self.lost.due(s * S, frames_come=True):
+                named[s] = names
+        return named
 
 
 def test_it_is_said_once_after_ten_seconds_and_again_after_the_animal_was_found() -> None:
     counts = Counts()
     assert counts.due(0, 100) == [10]
-    counts.seen_ns = 5
+    counts.seen[""] = 5
     assert counts.due(100, 300) == [110]
 
 
@@ -42,7 +52,7 @@ def test_an_animal_that_is_found_now_and_then_is_not_lost() -> None:
     counts = Counts()
     said = []
     for second in range(0, 200, 9):
-        counts.seen_ns = second
+        counts.seen[""] = second
         said += counts.due(second, second + 9)
     assert said == []
 
@@ -56,6 +66,48 @@ def test_nothing_is_said_while_no_frame_comes() -> None:
     counts = Counts()
     counts.captured = 0
     assert counts.due(0, 50) == []
+
+
+def test_an_empty_region_is_named_once_however_long_the_run_goes_on() -> None:
+    counts = Counts("a", "b", "c")
+    assert counts.named(0, 1000, "a", "c") == {11: ["b"]}
+
+
+def test_a_region_is_named_again_when_an_animal_was_found_there_and_is_lost() -> None:
+    counts = Counts("a", "b")
+    assert counts.named(0, 100, "a") == {11: ["b"]}
+    assert counts.named(100, 101, "a", "b") == {}
+    assert counts.named(101, 200, "a") == {111: ["b"]}
+
+
+def test_regions_that_lose_their_animals_soon_after_each_other_are_in_one_line() -> None:
+    """As when the light goes off."""
+    counts = Counts("a", "b", "c", "empty")
+    assert counts.named(0, 50, "a", "b", "c") == {11: ["empty"]}
+    assert counts.named(50, 51, "b", "c") == {}
+    assert counts.named(51, 200) == {60: ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (["a", "c"], "no animal has been found for 10 s in b, of 3 regions; this is said again when one was found"),
+        ([], "the animal has not been found for 10 s in a, b, c: the shipped models know one mouse"),
+    ],
+)
+def test_the_line_names_the_regions_and_speaks_of_the_picture_if_none_has_an_animal(
+    found: list[str], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = Counts("a", "b", "c")
+    counts.ring.close()  # no frame to look at
+    for second in range(30):
+        counts.seen |= dict.fromkeys(found, second)
+        counts.lost.check(second * S, frames_come=True)
+    for thread in threading.enumerate():
+        if thread.name == "cropzoom-glance":
+            thread.join()
+    (line,) = caplog.messages
+    assert line.startswith(said)
 
 
 def test_the_line_says_what_the_models_know_and_what_the_picture_is_like() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.dark_animals import write_dark_animals
 from support.live_film import listen
 from support.pipelines import ANY_PORT, Film, _copy, make_settings, run_to_end, tiny_models
 
@@ -23,7 +26,7 @@ from realtime_cropzoom.errors import ConfigError, DataError
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.decoders.instances import Instance
 from realtime_cropzoom.inference.geometries.view import View
-from realtime_cropzoom.inference.model import Outputs
+from realtime_cropzoom.inference.model import Model, Outputs
 from realtime_cropzoom.messaging.message import topic
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.pipeline.region_plan import measure_calls, plan_calls
@@ -121,6 +124,8 @@ def test_a_session_is_that_of_one_region(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["draw", str(made.folder), "--frames", "2"]) == 0
     assert capsys.readouterr().out.strip() == str(made.folder / "frames.png")
     assert "by region: left 100 %, right 100 %" in report(made.summary)
+    looked = f"the detector looked for an animal {2 * FRAMES} times, and found it {2 * FRAMES} times"
+    assert looked in report(made.summary)
     assert "tracking 2 of 2" in progress_line(msgspec.structs.replace(made.progress(), stream="live"), None)
 
 
@@ -198,7 +203,18 @@ def info(width: int = 320, height: int = 96) -> SourceInfo:
         ({"a": LEFT, "b": {"rectangle_px": [150, 0, 100, 96]}}, r"regions.a and regions.b overlap by 960 pixels"),
         ({"a": {"rectangle_px": [300, 0, 100, 90]}}, r"regions.a: its corner \(400, 0\) is outside of the frame"),
         ({"a": {"rectangle_px": [0, 0, 20, 90]}}, r"regions.a: got 20x90 pixels, expected at least 32x32"),
-        ({"a": {"polygon_px": [[0, 0], [90, 90], [90, 0], [0, 90]]}}, r"regions.a: the polygon crosses itself"),
+        (
+            {"a": {"polygon_px": [[0, 0], [90, 90], [90, 0], [0, 90]]}},
+            r"regions.a: the polygon crosses .*in order",
+        ),
+        (
+            {"a": {"polygon_px": [[0, 0], [90, 80], [90, 82]]}},
+            r"regions.a: got 9\d pixels inside its outline",
+        ),
+        (
+            {"a": {**LEFT, "frame_px": [640, 480]}},
+            r"regions.a: it was drawn on a frame of 640x480 pixels, but the frames of this source have 320x96",
+        ),
     ],
 )
 def test_regions_that_cannot_be_are_refused_in_one_line(regions: dict[str, Any], said: str) -> None:
@@ -304,3 +320,48 @@ def test_the_recording_of_a_run_with_regions_is_repeated_exactly(tmp_path: Path)
         np.testing.assert_array_equal(poses(again, name), poses(made, name))
         times = [pd.read_csv(r.folder / f"{name}_timing.csv")["pts_ns"].tolist() for r in (made, again) if r.folder]
         assert times[0] == times[1]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return how often each model was called by a stage of the run."""
+    calls: Counter[str] = Counter()
+    infer_many = Model.infer_many
+
+    def counted(self: Model, windows: Any) -> Any:
+        calls[threading.current_thread().name] += 1
+        return infer_many(self, windows)
+
+    monkeypatch.setattr(Model, "infer_many", counted)
+    return calls
+
+
+@pytest.mark.parametrize(("box_from", "looks_at_the_other"), [("detection", FRAMES), ("pose", 1)])
+def test_a_region_without_an_animal_costs_looks_of_the_detector_and_no_pose(
+    tmp_path: Path, calls: Counter[str], box_from: str, looks_at_the_other: int
+) -> None:
+    """Also where boxes follow poses: there the detector looks at the empty region alone."""
+    rack = Rack(Film(FRAMES, hidden=range(FRAMES)), Film(FRAMES))
+    made = run(tmp_path, rack, regions={"left": LEFT, "right": RIGHT}, box_from=box_from)
+    assert made.progress().regions == {"left": "searching", "right": "tracking"}
+    assert calls["cropzoom-pose"] == FRAMES
+    assert calls["cropzoom-detect"] == FRAMES + looks_at_the_other
+    assert made.summary["detector"]["detections"] == FRAMES + looks_at_the_other
+
+
+def test_a_detector_that_finds_several_looks_at_each_frame_once_for_all_regions(
+    tmp_path: Path, calls: Counter[str]
+) -> None:
+    spec, frames = "synthetic:arena,boxes=2,size=640x240,empty=0", 12
+    detector = write_dark_animals(tmp_path / "dark_animals.onnx", 24)
+    regions = {"box1": {"rectangle_px": [0, 0, 320, 240]}, "box2": {"rectangle_px": [320, 0, 320, 240]}}
+    made = run_to_end(
+        make_settings(
+            tmp_path, source=spec, regions=regions, frames=frames, pace="fast", crop_size=120, detector=str(detector),
+            pose="shipped",
+        )
+    )  # fmt: skip
+    assert any("looks at the whole frame, once for all regions" in note for note in made.notes)
+    assert calls["cropzoom-detect"] == frames
+    assert calls["cropzoom-pose"] == 2 * frames
+    assert {name: found["found"] for name, found in made.summary["regions"].items()} == {"box1": 1.0, "box2": 1.0}
