@@ -47,6 +47,7 @@ def draw_corners(
 
     figure, axes = pyplot.subplots(num="cropzoom zones")
     if getattr(figure.canvas, "required_interactive_framework", None) is None:
+        pyplot.close(figure)
         raise ConfigError(f"no window can be opened here: {without_window}")
     for corners in others:
         axes.fill(*zip(*corners, strict=True), facecolor="none", edgecolor="#d55e00", linewidth=2)

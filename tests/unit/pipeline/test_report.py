@@ -50,7 +50,7 @@ def test_several_animals_are_reported_by_animal_and_a_look_for_all_is_one(tmp_pa
     summary = run_to_end(settings).summary
     assert summary["counts"]["processed"] == summary["detector"]["detections"] == 6
     said = report(summary)
-    assert "the detector looked at 6 frames, and found an animal in 6 of them" in said
+    assert "the detector looked for an animal 6 times, and found it 6 times" in said
     assert "by animal: animal1 100 %, animal2 100 %" in said
 
 
