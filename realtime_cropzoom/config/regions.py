@@ -79,7 +79,7 @@ def read_regions(given: Any) -> Any:
         if not isinstance(given, Mapping) or not given:
             raise ConfigError(
                 f"regions: {path} has none; expected lines such as 'regions: {{box1: {{rectangle_px: "
-                f"[0, 0, 200, 200]}}}}'. Draw them into a new file with: cropzoom zones NEW.yaml FRAME --regions --draw"
+                f"[0, 0, 200, 200]}}}}'. Draw them with 'cropzoom zones NEW_FILE FRAME --regions --draw'"
             )
     if isinstance(given, Mapping):
         _check_names([_name(name) for name in given])

@@ -67,7 +67,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_regions_says_how_to_draw_them(tmp_path: Path) -> None:
     path = tmp_path / "boxes.yaml"
     path.write_text("zones: {a: {rectangle_px: [0, 0, 50, 50]}}\n")
-    with pytest.raises(ConfigError, match=r"has none; expected.*: cropzoom zones NEW.yaml FRAME --regions --draw"):
+    with pytest.raises(ConfigError, match=r"has none; expected.*'cropzoom zones NEW_FILE FRAME --regions --draw'"):
         load_settings({"regions": str(path)})
 
 
