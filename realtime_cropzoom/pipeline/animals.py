@@ -77,7 +77,15 @@ def check_animals(settings: Settings, models: Models) -> None:
             f"animals is {animals}, and record_crops is set, which records the crops of one; record the frames instead"
         )
     if detector is None:
-        raise ConfigError(f"animals is {animals}, but there is no detector; expected one that finds each of them")
+        given = models.pose.path
+        hint = f". {given} is one: " + advise(
+            f"--detector {given}, and a model that sees crops for --pose, such as shipped",
+            "give it as the detector, and a pose model that sees crops",
+        )
+        raise ConfigError(
+            f"animals is {animals}, but there is no detector; expected one that finds each of them"
+            + hint * models.pose.finds_several
+        )
     if not detector.finds_several:
         raise ConfigError(
             f"animals is {animals}, but the detector {detector.path} ({detector.title}) finds one animal; expected "

@@ -321,11 +321,13 @@ class PoseStage(Stage):
 
     def _tell_apart(self, requests: Sequence[tuple[Subject, InferenceRequest[Cropped]]]) -> None:
         """Run the model for each subject, and finish the frame of all; a copy of another one's pose is no pose."""
+        windows = [[frame.model_input for frame in request.window] for _, request in requests]
+        together = self._options.together and len(windows) > 1
+        outputs = self._model.infer_many(windows) if together else (self._model.infer(*window) for window in windows)
         found: list[Keypoints] = []
         boxes: list[Box] = []
-        for _, request in requests:
-            outputs = self._model.infer(*(frame.model_input for frame in request.window))
-            found.append(self._model.decode(outputs, request.middle.view))
+        for (_, request), answer in zip(requests, outputs, strict=True):
+            found.append(self._model.decode(answer, request.middle.view))
             assert request.middle.active_box.box is not None
             boxes.append(request.middle.active_box.box)
         inferred_ns, copies = now_ns(), find_copies(found, boxes)

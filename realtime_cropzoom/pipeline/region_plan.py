@@ -108,18 +108,24 @@ def _check_size(region: Region, side: int | None) -> None:
 
 
 def plan_calls(regions: Sequence[Region], settings: Settings, models: Models) -> tuple[bool, list[str]]:
-    """Decide how the models are called for all regions of a frame.
+    """Decide how the models are called for all animals of a frame.
 
     Args:
-        regions: The regions.
+        regions: The regions; empty if the animals share the frame.
         settings: The settings of the run.
         models: Its models.
 
     Returns:
-        Whether the crops go through the pose model as one batch, and lines for the user; none without regions.
+        Whether the crops go through the pose model as one batch, and lines for the user; none for one animal.
     """
-    if not regions:
+    if not regions and settings.animals == 1:
         return False, []
+    notes = _region_notes(regions, settings, models) if regions else []
+    together, why = _plan_batch(models.pose, len(regions) or settings.animals, lockstep=settings.pace == "fast")
+    return together, [*notes, f"crops go through the pose model {'as one batch' if together else 'one by one'}: {why}"]
+
+
+def _region_notes(regions: Sequence[Region], settings: Settings, models: Models) -> list[str]:
     names = ", ".join(region.name for region in regions)
     notes = [f"{len(regions)} regions, each with one animal: {names}"]
     if models.detector is not None:
@@ -130,8 +136,7 @@ def plan_calls(regions: Sequence[Region], settings: Settings, models: Models) ->
         )
     if settings.publish_latest != "none":
         notes.append("the endpoint of the newest pose is off: it keeps one pose, and each region has its own")
-    together, why = _plan_batch(models.pose, len(regions), lockstep=settings.pace == "fast")
-    return together, [*notes, f"crops go through the pose model {'as one batch' if together else 'one by one'}: {why}"]
+    return notes
 
 
 def _plan_batch(pose: Model, count: int, *, lockstep: bool) -> tuple[bool, str]:

@@ -63,7 +63,7 @@ class RunPlan:
     regions: tuple[Region, ...]
     """The parts of the frame with one animal each; empty if there is one animal in the whole frame."""
     together: bool
-    """Whether the crops of all regions go through the pose model as one batch."""
+    """Whether the crops of all animals go through the pose model as one batch."""
     gaps: Gaps
     """Frames that the source lacks; none unless a context model sees a recording with gaps."""
     calibration: Calibration | None

@@ -237,6 +237,15 @@ def test_a_subscriber_in_another_process_sees_both_live(
     assert np.percentile(np.concatenate(errors), 95) < 8
 
 
+def test_yolo_as_the_only_model_is_told_what_it_can_be(films: Path, shared_data: Path, tmp_path: Path) -> None:
+    yolo = shared_data / "foreign/ultralytics/yolo11_default.onnx"
+    refused = cropzoom(
+        "run", films / "both.mkv", "--animals", 2, "--pose", yolo, "--out", tmp_path, "--publish", "none"
+    )
+    assert refused.returncode == 2
+    assert f"is one: --detector {yolo}, and a model that sees crops for --pose, such as shipped" in refused.stderr
+
+
 def test_pipeline_says_where_several_animals_are_tracked(films: Path, tmp_path: Path) -> None:
     (tmp_path / "cropzoom.yaml").write_text("animals: 2\n")
     refused = cropzoom(

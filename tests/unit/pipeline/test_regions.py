@@ -305,6 +305,10 @@ def test_crops_are_a_batch_only_where_that_was_measured_to_be_quicker(
     assert f"2 take 10.0 ms one by one, {took[1]:.1f} ms as a batch" in notes[-1]
     assert plan_calls(regions, settings.model_copy(update={"pace": "fast"}), models)[0] is False
     assert plan_calls((), settings, models) == (False, [])
+    planned, notes = plan_calls((), settings.model_copy(update={"regions": None, "animals": 2}), models)
+    assert planned is together
+    (note,) = notes
+    assert f"2 take 10.0 ms one by one, {took[1]:.1f} ms as a batch" in note
 
 
 def test_the_recording_of_a_run_with_regions_is_repeated_exactly(tmp_path: Path) -> None:

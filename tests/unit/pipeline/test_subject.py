@@ -100,9 +100,12 @@ def test_each_animal_has_its_records_and_a_frame_counts_once(model: Model) -> No
     assert stage.last.active_box.state is State.TRACKING, "of the animal that is tracked best"
 
 
+@pytest.mark.parametrize("one_message", [False, True])
 @pytest.mark.parametrize("together", [False, True])
-def test_an_animal_among_others_has_the_numbers_that_it_has_alone(model: Model, together: bool) -> None:
-    _, heard = run(model, BOXES, PoseOptions(edge="pad", together=together))
+def test_an_animal_among_others_has_the_numbers_that_it_has_alone(
+    model: Model, together: bool, one_message: bool
+) -> None:
+    _, heard = run(model, BOXES, PoseOptions(edge="pad", together=together, one_message=one_message))
     for subject in (0, 1):
         _, alone = run(model, [BOXES[subject]], PoseOptions(edge="pad"))
         np.testing.assert_allclose(xy(heard.of(subject)), xy(alone.records), atol=1e-3 if together else 0)
