@@ -19,6 +19,7 @@ from realtime_cropzoom.inference.context_window import CONTEXT_RADIUS
 from realtime_cropzoom.inference.crop import Edge, Method, Resize
 from realtime_cropzoom.inference.decoders.instances import Instance
 from realtime_cropzoom.inference.engine_cache import sha256
+from realtime_cropzoom.inference.free_batch import free_batch
 from realtime_cropzoom.inference.geometries.view import View
 from realtime_cropzoom.inference.makers.maker import Precision, Settings, Wanted
 from realtime_cropzoom.inference.manifest import Role, Rows, Stretch
@@ -33,6 +34,8 @@ from realtime_cropzoom.types import Box, Float32, Keypoints, Picture
 
 Outputs = tuple[Float32, ...]
 """Outputs of the network for one frame, before decoding."""
+_BRIGHTEST = 2.0
+"""Largest value of the inputs with which two networks are compared: about the white of a normalised picture."""
 _USUAL_REGION = (640, 480)
 """(width, height) of the region for which a network of any size is prepared, if nobody says which (frame pixels)."""
 
@@ -87,6 +90,7 @@ class Model:
         """(W, H) of the input in pixels, for the region that it was made ready for."""
         check_memory(self.file, (1, *whole_shape(manifest, self.size)))
         resizes = manifest.geometry == Stretch() and manifest.input.channels == "rgb" and not manifest.context
+        self._target = target
         self.session = Session(
             self.file.onnx, target, threads, network=self.file.network, outputs=manifest.outputs,
             image_input=manifest.input if resizes else None,
@@ -196,6 +200,37 @@ class Model:
             return [tuple(output.copy() for output in self.infer(*window)) for window in windows]
         outputs = self.session.run(_batch(windows, self.context_radius))
         return [tuple(output[i] for output in outputs) for i in range(len(windows))]
+
+    def take_batches(self) -> None:
+        """Let a network that takes one frame at a time take any number, if each frame then has the same numbers.
+
+        It stays as it is on a GPU, and if a number differs. Call it before other threads use the model.
+        """
+        if (
+            self.session.batch != 1
+            or self._target.name != "cpu"
+            or self.file.network is not None
+            or self.context_radius
+        ):
+            return
+        network = free_batch(self.file.onnx)
+        if network is None:
+            return
+        random, shape = np.random.default_rng(0), self.new_input()
+        frames = [[(random.random(shape.shape) * _BRIGHTEST).astype(shape.dtype)] for _ in range(3)]
+        alone, given = self.infer_many(frames), self.session
+        try:
+            self.session = Session(
+                self.file.onnx, self._target, given.threads, network=network, outputs=self.manifest.outputs
+            )
+            both = [self.infer_many(frames), [self.infer(*frame) for frame in frames]]
+        except ModelError:
+            both = []
+        if not both or not all(
+            np.array_equal(a, b) for way in both for one, other in zip(alone, way, strict=True)
+            for a, b in zip(one, other, strict=True)
+        ):  # fmt: skip
+            self.session = given
 
     def decode(self, outputs: Outputs, view: View) -> Keypoints:
         """Decode the outputs for one frame.

@@ -143,10 +143,11 @@ def _plan_batch(pose: Model, count: int, *, lockstep: bool) -> tuple[bool, str]:
     """Return whether ``count`` crops go through a model as one batch, and why."""
     if count == 1:
         return False, "there is one"
-    if pose.session.batch is not None:
-        return False, f"its file takes {pose.session.batch} at a time"
     if lockstep:
         return False, "so that each run over a recording gives the same numbers"
+    pose.take_batches()
+    if pose.session.batch is not None:
+        return False, f"its file takes {pose.session.batch} at a time"
     apart_ms, together_ms = measure_calls(pose, count)
     measured = f"{count} take {apart_ms:.1f} ms one by one, {together_ms:.1f} ms as a batch"
     return apart_ms > _GAIN * together_ms, measured
