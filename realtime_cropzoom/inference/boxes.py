@@ -50,7 +50,7 @@ class BoxRule:
     def box(self, detection: Keypoints) -> Box | None:
         """Return the box around ``detection`` (frame space), or None if no keypoint is usable.
 
-        Keypoints that are not finite never count. Source: Lightning Pose, ``utils/cropzoom.py``,
+        Keypoints that are not finite never count, and there is no box beyond ``MAX_OFFSET``. Source: Lightning Pose, ``utils/cropzoom.py``,
         ``_compute_bbox_df``; equal to it, number for number, with ``min_likelihood`` and
         ``min_box`` 0.
         """
@@ -59,7 +59,8 @@ class BoxRule:
             return None
         side = self.crop_size if self.crop_size is not None else self._side_from_span(xy)
         side = min(max(even(side), even(self.min_box)), MAX_SIDE)
-        return unrounded_box(xy, side) if self.unrounded else centred_box(xy, side)
+        box = unrounded_box(xy, side) if self.unrounded else centred_box(xy, side)
+        return box if max(abs(box.x), abs(box.y)) <= MAX_OFFSET else None
 
     def _side_from_span(self, xy: np.ndarray) -> int:
         ratio = DEFAULT_CROP_RATIO if self.crop_ratio is None else self.crop_ratio

@@ -172,6 +172,8 @@ def test_a_keypoint_exactly_at_the_threshold_counts() -> None:
         pytest.param(BoxRule(crop_size=50, anchors=()), keypoints(_GOOD), id="no anchors at all"),
         pytest.param(BoxRule(anchors=(1,)), keypoints([(5, 5), (np.nan, 5)]), id="the only anchor is missing"),
         pytest.param(BoxRule(), keypoints(np.empty((0, 2))), id="no keypoints"),
+        pytest.param(BoxRule(crop_size=50), keypoints([(3e38, 5)]), id="where no frame can be"),
+        pytest.param(BoxRule(crop_size=50, unrounded=True), keypoints([(5, -3e9)]), id="the same, unrounded"),
     ],
 )
 def test_nothing_usable_gives_no_box(rule: BoxRule, detection: Keypoints) -> None:

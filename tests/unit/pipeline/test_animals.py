@@ -9,17 +9,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.dark_animals import write_dark_animals
 from support.pipelines import ANY_PORT, LONG_S, make_settings, run_to_end
 
 from realtime_cropzoom.client.subscriber import Subscriber
 from realtime_cropzoom.errors import ConfigError
+from realtime_cropzoom.inference.boxes import BoxRule
+from realtime_cropzoom.inference.decoders.instances import Instance
+from realtime_cropzoom.inference.decoders.rows import decode_all
+from realtime_cropzoom.inference.geometries.view import View
+from realtime_cropzoom.inference.manifest import Rows
+from realtime_cropzoom.inference.model import Outputs
 from realtime_cropzoom.inference.tracks import Spotted
 from realtime_cropzoom.messaging.message import AnimalsMessage, decode, encode, topic
-from realtime_cropzoom.pipeline.animals import distinct
+from realtime_cropzoom.pipeline.animals import AnimalFinder, distinct
 from realtime_cropzoom.pipeline.pipeline import Pipeline
 from realtime_cropzoom.sources.arena.source import Arena, parse_arena
-from realtime_cropzoom.types import Box
+from realtime_cropzoom.types import Box, FrameMeta
 
 pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
 
@@ -164,3 +172,32 @@ def test_detections_on_a_surer_one_are_the_same_animal() -> None:
     assert distinct([at(0, 0.5), at(5, 0.9), at(60, 0.4)]) == [at(5, 0.9), at(60, 0.4)]
     for order in itertools.permutations([at(0, 0.5), at(5, 0.9), at(60, 0.4)]):
         assert distinct(order) == [at(5, 0.9), at(60, 0.4)]
+
+
+class FoundByRows:
+    """A detector whose outputs are decoded as those of YOLO-pose."""
+
+    def decode_all(self, outputs: Outputs, view: View) -> list[Instance]:
+        return decode_all(Rows(form="final"), outputs, view.size, "fast")
+
+
+numbers = st.one_of(st.floats(0, 640, width=32), st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0]))
+scores = st.one_of(st.floats(0, 1, width=32), st.sampled_from([np.nan, np.inf]))
+rows = st.tuples(*[numbers] * 4, scores, st.just(0.0), *[numbers] * 6).map(list)
+
+
+@given(st.lists(st.lists(rows, min_size=1, max_size=4), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=60)
+def test_whatever_numbers_a_detector_gives_each_box_is_one_that_a_frame_can_have(
+    frames: list[list[list[float]]],
+) -> None:
+    """Also not-a-number, infinite and huge ones."""
+    finder = AnimalFinder(FoundByRows(), 2)  # type: ignore[arg-type]
+    view = View.of(Box(0, 0, 640, 480), (640, 480))
+    for index, found in enumerate(frames):
+        meta = FrameMeta(index, index * 33_000_000, None, 0)
+        tracks = finder(meta, (np.array(found, np.float32),), view, BoxRule(crop_size=120))
+        boxes = [track.box for track in tracks if track.box is not None]
+        assert [track.number for track in tracks] == [1, 2]
+        assert len(boxes) == len(set(boxes)) <= len(found)
+        assert np.isfinite([(box.x, box.y, box.w, box.h) for box in boxes]).all()
