@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.inference.boxes import BoxRule, found_box, whole_image
 from realtime_cropzoom.inference.model import Models
 from realtime_cropzoom.inference.presence import Doubt, JudgeLimits, PoseJudge
-from realtime_cropzoom.types import Box, FrameMeta, Keypoints, UInt8
+from realtime_cropzoom.pipeline.animals import AnimalFinder
+from realtime_cropzoom.pipeline.regions import InOneLook, Region
+from realtime_cropzoom.types import Box, FrameMeta, Keypoints, Picture, UInt8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class Look:
 class Looker:
     """Shows frames to the models as a run does. Use it from one thread."""
 
-    def __init__(self, settings: Settings, models: Models, min_likelihood: float = 0.0) -> None:
+    def __init__(
+        self, settings: Settings, models: Models, min_likelihood: float = 0.0, regions: Sequence[Region] = ()
+    ) -> None:
         """Prepare the boxes.
 
         Args:
@@ -42,11 +47,12 @@ class Looker:
             models: Its models.
             min_likelihood: Minimum likelihood of the keypoints of models that do not say what their output is like
                 without an animal.
+            regions: The regions of the run, with one animal each; empty without any.
 
         Raises:
             ConfigError: if the settings do not fit the models.
         """
-        self.models, self._settings = models, settings
+        self.models, self._settings, self._regions = models, settings, regions
         detector = models.detector
         self.rule: BoxRule | None = (
             None if detector is None else settings.box_rule(detector.keypoint_names, models.pose.manifest)
@@ -72,10 +78,41 @@ class Looker:
             image: The frame, (H, W, 3) RGB.
             box_factor: Factor of the side of the box.
         """
-        seen, box = self._find_box(image)
+        seen, box = self._find_box(image, whole_image(image))
+        return self._show(image, seen, box if box is None or self.rule is None else _scaled(box, box_factor))
+
+    def look_at_all(self, image: UInt8) -> list[Look]:
+        """Show a frame to the models, and return what they see of each animal: of the only one, of each of several in
+        one arena, or of that of each region.
+
+        Args:
+            image: The frame, (H, W, 3) RGB.
+        """
+        if not self._regions and self._settings.animals == 1:
+            return [self.look(image)]
+        detector, rule = self.models.detector, self.rule
+        if detector is None or rule is None or not detector.finds_several:
+            return [self._look_at_region(image, region) for region in self._regions]
+        model_input = detector.new_input()
+        view = detector.prepare(image, whole_image(image), "pad", model_input)
+        outputs, meta = detector.infer(model_input), FrameMeta(0, 0, None, 0)
+        if self._regions:
+            each = InOneLook(detector, self._regions)(meta, outputs, view, rule)
+            return [
+                self._show(region.shown(image, whole_image(image)), seen, None if seen is None else rule.box(seen))
+                for region, seen in zip(self._regions, each, strict=True)
+            ]
+        tracks = AnimalFinder(detector, self._settings.animals)(meta, outputs, view, rule)
+        return [self._show(image, None, track.box) for track in tracks]
+
+    def _look_at_region(self, image: UInt8, region: Region) -> Look:
+        shown = region.shown(image, whole_image(image))
+        return self._show(shown, *self._find_box(shown, region.bounds))
+
+    def _show(self, image: Picture, seen: Keypoints | None, box: Box | None) -> Look:
+        """Show the crop of a box to the pose model."""
         if box is None:
             return Look(seen, None, None, None)
-        box = box if box_factor == 1 or self.rule is None else _scaled(box, box_factor)
         found = self.models.pose.predict_still(image, box)
         if found.spoilt:
             return Look(seen, box, None, None)
@@ -84,15 +121,18 @@ class Looker:
         own = found_box(found) if self.rule is None else None
         return Look(seen, own or box, found, doubt)
 
-    def _find_box(self, image: UInt8) -> tuple[Keypoints | None, Box | None]:
+    def _find_box(self, image: Picture, part: Box) -> tuple[Keypoints | None, Box | None]:
+        """Show a part of a frame to the detector."""
         detector = self.models.detector
         if detector is None or self.rule is None:
-            return None, whole_image(image)
-        seen = detector.predict_still(image, whole_image(image))
+            return None, part
+        seen = detector.predict_still(image, part)
         return seen, self.rule.box(seen) if detector.presence.is_sharp(seen) else None
 
 
 def _scaled(box: Box, factor: float) -> Box:
+    if factor == 1:
+        return box
     side = max(2, round(box.w * factor / 2) * 2)
     x, y = box.x + box.w / 2 - side / 2, box.y + box.h / 2 - side / 2
     return Box(round(x), round(y), side, side)

@@ -17,6 +17,7 @@ from realtime_cropzoom.inference.boxes import BoxRule, whole_image
 from realtime_cropzoom.inference.manifest import Role
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.pipeline.animals import check_animals
+from realtime_cropzoom.pipeline.region_plan import check_regions
 from realtime_cropzoom.pipeline.regions import make_regions
 from realtime_cropzoom.pipeline.report import TOO_SLOW
 from realtime_cropzoom.pipeline.startup import check_crop_size, load_model
@@ -161,11 +162,13 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
     try:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
-            make_regions(models.settings.regions, models.measured.info)
+        regions = () if models.measured.info is None else make_regions(models.settings.regions, models.measured.info)
         if detector is not None and pose is not None:
             check_animals(models.settings, Models(detector, pose))
         if detector is not None:
             rule = models.settings.box_rule(detector.keypoint_names, pose.manifest if pose else None)
+            if regions and pose is not None:
+                check_regions(regions, models.settings, Models(detector, pose), rule)
             if pose is not None and (warning := _box_warning(detector, pose, rule, models.image)):
                 yield bad("box", warning)
     except CropzoomError as error:

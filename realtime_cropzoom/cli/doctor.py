@@ -106,7 +106,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         columns = terminal.columns(sys.stdout)
         print("\n".join(terminal.fold(line, columns) for line in found.lines))
         print(f"picture: {picture}")
-        _say_next(found.findings, settings)
+        _say_next(found.findings, settings, _flags_of_several(folder, session))
     return EXIT_FOUND if found.findings else 0
 
 
@@ -178,15 +178,24 @@ def _flags_of_models(settings: Settings) -> list[object]:
     return [word for flag, path in given if path not in (SHIPPED, AUTO) for word in (flag, path)]
 
 
-def _say_next(findings: tuple[Finding, ...], settings: Settings) -> None:
+def _flags_of_several(folder: Path | None, session: OfSession | None) -> list[object]:
+    """Return the flags with which a run has the same animals or regions; none of one animal."""
+    if folder is None or session is None:
+        return []
+    if session.region is not None:
+        return ["--regions", folder.parent / "config.yaml"]
+    return [] if session.animals == 1 else ["--animals", session.animals]
+
+
+def _say_next(findings: tuple[Finding, ...], settings: Settings, several: list[object]) -> None:
     """Print the command that comes next."""
     source = str(settings.source)
-    models = _flags_of_models(settings)
+    models = [*_flags_of_models(settings), *several]
     side = next((finding.crop_size for finding in findings if finding.crop_size is not None), None)
     if not findings:
         boxes = [] if settings.crop_size is None else ["--crop-size", settings.crop_size]
         say_next("run", source, *models, *boxes)
     elif findings[0].crop_size is not None:
         say_next("run", source, *models, "--crop-size", side)
-    elif findings[0].needs_training and not models:
+    elif findings[0].needs_training and not _flags_of_models(settings):
         say_next("init", "my_animal", "--keypoints", "nose,ear_l,ear_r,tail_base")

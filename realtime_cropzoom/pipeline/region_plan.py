@@ -15,6 +15,7 @@ from realtime_cropzoom.errors import ConfigError, advise
 from realtime_cropzoom.inference.boxes import BoxRule
 from realtime_cropzoom.inference.model import Model, Models
 from realtime_cropzoom.pipeline.regions import Region
+from realtime_cropzoom.sessions.pose_rows import ANIMALS
 
 _GAIN = 1.1
 """Minimum gain in speed for which crops go through the model as one batch."""
@@ -89,11 +90,17 @@ def _length(path: Path) -> int:
 
 def _refuse_boxes_of_regions(schedule: Path | None) -> None:
     """Raise ConfigError if recorded boxes are those of several regions, and the run has none."""
-    if schedule is not None and schedule.is_dir() and len(list(schedule.glob("*_bbox.csv"))) > 1:
+    if schedule is None or not schedule.is_dir() or len(list(schedule.glob("*_bbox.csv"))) < 2:
+        return
+    if any(schedule.glob(f"*{ANIMALS}.csv")):
         raise ConfigError(
-            f"{schedule} has the boxes of several regions; expected the regions of that run. "
-            + advise(f"Give them: --regions {schedule / 'config.yaml'}", "Give its regions")
+            f"{schedule} has the boxes of several animals; expected those of one. A run with several animals finds its "
+            "boxes anew: " + advise("leave out --schedule, and give --animals and --detector", "leave out the schedule")
         )
+    raise ConfigError(
+        f"{schedule} has the boxes of several regions; expected the regions of that run. "
+        + advise(f"Give them: --regions {schedule / 'config.yaml'}", "Give its regions")
+    )
 
 
 def _check_size(region: Region, side: int | None) -> None:

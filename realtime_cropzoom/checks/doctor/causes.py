@@ -80,7 +80,7 @@ def repeated(facts: Facts) -> Finding | None:
 def several(facts: Facts) -> Finding | None:
     """More than one animal."""
     share = facts.moving.several
-    if share < SEVERAL_SHARE:
+    if share < SEVERAL_SHARE or facts.animals > 1:
         return None
     text = f"In {percent(share)} of the frames two things of a similar size move: is there more than one animal?"
     return Finding("several animals", 0.9, text, "The models track one. Show one animal, or one part of the arena.")
@@ -90,6 +90,8 @@ def wrong_thing(facts: Facts) -> Finding | None:
     """The box is not on what moves."""
     outside, seen = facts.moving.outside_box, facts.seen
     if outside is None or outside < OUTSIDE_SHARE or seen.boxed < max(3, MOVING_SHARE * seen.frames):
+        return None
+    if facts.animals > 1:  # what moves may be another one
         return None
     if facts.moving.share < MOVING_SHARE or seen.box_place is None:
         return None

@@ -11,11 +11,12 @@ from realtime_cropzoom.checks.doctor.causes import find_causes
 from realtime_cropzoom.checks.doctor.finding import Finding
 from realtime_cropzoom.checks.doctor.measure import measure
 from realtime_cropzoom.checks.doctor.report import report_lines, report_values
-from realtime_cropzoom.checks.doctor.samples import take_samples
+from realtime_cropzoom.checks.doctor.samples import of_region, take_samples
 from realtime_cropzoom.checks.doctor.session import OfSession
 from realtime_cropzoom.checks.doctor.sheet import draw_sheet
 from realtime_cropzoom.checks.looking import Looker
 from realtime_cropzoom.config.settings import Settings
+from realtime_cropzoom.errors import ConfigError
 from realtime_cropzoom.evaluation.results import count_tracked
 from realtime_cropzoom.files.paths import is_file
 from realtime_cropzoom.inference.model import Models
@@ -59,14 +60,22 @@ def examine(
     Raises:
         CropzoomError: if the source or a model cannot be used, or the settings do not fit them.
     """
+    if settings.regions:
+        raise ConfigError(
+            "the settings have regions, and the doctor looks at the animal of one. Run with them first, and give the "
+            "file of one region: cropzoom doctor SESSION/NAME_REGION.csv"
+        )
     settings, models = load_models(settings.model_copy(update={"pace": "fast"}), threads=usable_cores())
     looker = Looker(settings, models, _UNLIKELY)
     options = settings.source_options()
     sampled = take_samples(str(settings.source), options, seconds, None if session is None else session.wanted)
+    if session is not None and session.region is not None:
+        sampled = of_region(sampled, session.region)
     looker.make_ready((sampled.width, sampled.height))
     ran = None if session is None else replace(session.facts, models=_other_models(session.models, models))
     measured = measure(sampled, looker, ran, say)
-    facts = replace(measured.facts, held_out=_held_out(settings.project))
+    animals = settings.animals if session is None else session.animals
+    facts = replace(measured.facts, animals=animals, held_out=_held_out(settings.project))
     findings = find_causes(facts)
     write_png(picture, draw_sheet(sampled, measured, looker))
     which = _words(models)

@@ -141,6 +141,8 @@ class Facts:
     """How much more rows differ from their neighbours than columns do, where something moves; None if unknown."""
     blocks: float
     """How much larger steps are at the borders of blocks of compression than elsewhere."""
+    animals: int = 1
+    """Number of animals of the run in one arena. What is seen is that of which the detector is surest."""
     session: SessionFacts | None = None
     held_out: tuple[int, int] | None = None
     """Held-out frames of the project in which its models find the animal, and their number; None if unknown."""

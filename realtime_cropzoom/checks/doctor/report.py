@@ -41,6 +41,8 @@ def _seen_line(facts: Facts) -> str:
     seen = facts.seen
     others = facts.session is not None and facts.session.models is not None
     who = "with the models of now, the animal is" if others else "animal"
+    if facts.animals > 1:
+        who = f"{'with the models of now, ' if others else ''}of {facts.animals} animals, the one that is seen best is"
     text = f"{who} found in {seen.found} of {seen.frames} frames ({percent(seen.share)})"
     if seen.likelihood is not None:
         text += f"; likelihood {seen.likelihood:.2f} (median of all keypoints)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ from realtime_cropzoom.clock import now_ns
 from realtime_cropzoom.errors import CropzoomError, SourceError
 from realtime_cropzoom.files.paths import is_folder, user_path
 from realtime_cropzoom.inference.appearance import to_gray
+from realtime_cropzoom.pipeline.regions import Region
 from realtime_cropzoom.sources.base import CapturedFrame, Source, SourceInfo, SourceOptions, without_password
 from realtime_cropzoom.sources.factory import SYNTHETIC, open_source
 from realtime_cropzoom.sources.random_access import RandomAccessVideo
@@ -93,6 +94,27 @@ def take_samples(
         raise thread.error
     assert thread.sampled is not None
     return thread.sampled
+
+
+def of_region(sampled: Sampled, region: Region) -> Sampled:
+    """Return samples of which only a region is left: what the models of its run see.
+
+    Args:
+        sampled: Samples of whole frames.
+        region: The region. It lies in the frame.
+    """
+    left, top, right, bottom = region.bounds.pixels()
+
+    def cut(image: UInt8) -> UInt8:
+        part = image[top:bottom, left:right]
+        if region.inside is None:
+            return np.ascontiguousarray(part)
+        inside = region.inside if part.ndim == 2 else region.inside[:, :, None]
+        return np.asarray(part * inside, np.uint8)
+
+    samples = tuple(Sample(s.number, cut(s.image), tuple(map(cut, s.following))) for s in sampled.samples)
+    name = f"{sampled.name}, region {region.name}"
+    return replace(sampled, name=name, width=right - left, height=bottom - top, samples=samples)
 
 
 def spread(count: int, moments: int) -> list[int]:

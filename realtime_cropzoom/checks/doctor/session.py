@@ -12,6 +12,7 @@ from realtime_cropzoom.checks.doctor.facts import SessionFacts
 from realtime_cropzoom.checks.doctor.samples import FOLLOWING, MOMENTS
 from realtime_cropzoom.config.settings import Settings
 from realtime_cropzoom.errors import DataError, advise
+from realtime_cropzoom.pipeline.regions import Region, make_region
 from realtime_cropzoom.project.folder import is_project
 from realtime_cropzoom.sessions.files import find_video
 from realtime_cropzoom.sessions.table import SessionTables, read_session
@@ -37,6 +38,10 @@ class OfSession:
     """Numbers of the frames of ``video`` to look at."""
     settings: dict[str, Any]
     """The settings of the run that say what its models see; empty if it left none."""
+    animals: int
+    """Number of animals of the run in one arena."""
+    region: Region | None
+    """The region of the run to look at; None for the whole frame."""
     models: dict[str, Any]
     """The models of the run, by role, with ``path``, ``sha256`` and ``shipped``; empty if it does not say."""
 
@@ -63,7 +68,10 @@ def read_of_session(path: Path, source: str | None = None) -> OfSession:
     if settings.get("project") is not None and not is_project(Path(str(settings["project"]))):
         del settings["project"]  # it is gone; the models may still be there
     models = tables.session.summary.get("models") or {}
-    return OfSession(_facts(tables), video, tuple(_wanted(tables, video).tolist()), settings, models)
+    session, wanted = tables.session, tuple(_wanted(tables, video).tolist())
+    animals = 1 if session.animal is None else len(session.regions)
+    region = make_region(str(session.region), session.outline) if session.outline else None
+    return OfSession(_facts(tables), video, wanted, settings, animals, region, models)
 
 
 def _facts(tables: SessionTables) -> SessionFacts:

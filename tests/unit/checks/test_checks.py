@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import yaml
 import zmq
+from support.dark_animals import write_dark_animals
 from support.pipelines import Film, at_least, cropzoom, free_port, hold_models, make_settings, tiny_models
+from support.several import ANIMALS, BOXES, REGIONS
 
 from realtime_cropzoom.checks.checks import CheckResult, check
 from realtime_cropzoom.cli.main import main
@@ -342,3 +344,36 @@ def test_wrong_settings_are_red_lines(
     assert shown.count("\x1b[31mFAIL\x1b[0m  config     ") == (2 if "wrap" in arguments else 1)
     assert shown.startswith("\x1b[31mFAIL\x1b[0m  config     ")
     assert words in " ".join(shown.split())
+
+
+def line_about(wrong: Wrong, what: str) -> CheckResult:
+    (line,) = [line for line in wrong.lines() if line.check == what]
+    return line
+
+
+def test_the_animal_of_each_region_is_looked_for_in_it_and_an_empty_box_is_no_fault(wrong: Wrong) -> None:
+    """In the whole frame, the models of one animal see none: a frame of eight boxes is no frame of a mouse."""
+    shipped = {"detector": "shipped", "pose": "shipped"}
+    wrong.chosen |= {"source": BOXES, "regions": REGIONS, "crop_size": 60, **shipped}
+    line = line_about(wrong, "animal")
+    assert line.ok, line.text
+    assert "by region: box1 100 %, box2 100 %, box3 never" in line.text
+    wrong.chosen["source"] = BOXES.replace("empty=1", "empty=3")
+    line = line_about(wrong, "animal")
+    assert not line.ok
+    assert "The animal was found in no frame" in line.text
+
+
+def test_regions_that_the_run_refuses_are_red(wrong: Wrong) -> None:
+    wrong.chosen |= {"source": BOXES, "regions": REGIONS, "crop_size": 400}
+    assert "regions.box1: got 160x120 pixels, expected sides of at least 200" in line_about(wrong, "box").text
+
+
+def test_each_of_several_animals_is_looked_for(wrong: Wrong) -> None:
+    pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
+    detector = write_dark_animals(wrong.folder / "dark_animals.onnx", 24)
+    wrong.chosen |= {"source": ANIMALS, "animals": 2, "detector": str(detector), "pose": "shipped", "crop_size": 120}
+    line = line_about(wrong, "animal")
+    assert line.ok, line.text
+    assert "at most 2 of 2 animals found in one frame" in line.text
+    assert 50 < float(line.values["length_px"] or 0) < 70, "of one animal, and not of two"

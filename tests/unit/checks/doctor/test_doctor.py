@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support.blob_films import draw
 from support.pipelines import make_settings, run_to_end
+from support.several import animals_session, boxes_session
 
 from realtime_cropzoom.checks.doctor.samples import FOLLOWING, MOMENTS, Sample, spread, take_samples
 from realtime_cropzoom.checks.doctor.session import choose_places, read_of_session
@@ -237,3 +238,35 @@ def test_samples_of_a_live_source_are_spread_over_the_time() -> None:
     assert sampled.live
     assert 8 <= len(sampled.samples) <= 24
     assert all(len(sample.following) == 2 for sample in sampled.samples[:-1])
+
+
+def test_the_animal_of_a_region_is_looked_for_in_its_region(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = boxes_session(tmp_path)
+    assert main(["doctor", str(folder / "arena_box2.csv"), "--out", str(tmp_path / "box2.png")]) == 0
+    said = capsys.readouterr()
+    assert "region box2: looked at" in said.out
+    assert "160×120" in said.out
+    assert "(100 %)" in said.out
+    assert f"--regions {folder / 'config.yaml'}" in " ".join(said.err.split()).replace("'", "")
+    assert main(["doctor", str(folder / "arena_box3.csv"), "--out", str(tmp_path / "box3.png")]) == 1
+    assert "animal found in 0 of" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "box3.png")) is not None
+
+
+def test_the_other_animals_of_a_session_are_no_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
+    folder = animals_session(tmp_path, frames=60)
+    main(["doctor", str(folder / "arena_animal1.csv"), "--out", str(tmp_path / "one.png")])
+    said = capsys.readouterr().out
+    assert "of 3 animals, the one that is seen best is found in" in said
+    assert "more than one animal" not in said
+
+
+def test_settings_with_regions_need_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "boxes.yaml"
+    config.write_text("regions:\n  box1: {rectangle_px: [0, 0, 160, 120]}\n")
+    video = write_film(tmp_path / "film.mp4")
+    assert main(["doctor", str(video), "--config", str(config), "--out", str(tmp_path / "no.png")]) == 2
+    said = capsys.readouterr().err
+    assert "give the file of one region" in said
+    assert said.count("\n") == 1
