@@ -50,9 +50,9 @@ class BoxRule:
     def box(self, detection: Keypoints) -> Box | None:
         """Return the box around ``detection`` (frame space), or None if no keypoint is usable.
 
-        Keypoints that are not finite never count, and there is no box beyond ``MAX_OFFSET``. Source: Lightning Pose, ``utils/cropzoom.py``,
-        ``_compute_bbox_df``; equal to it, number for number, with ``min_likelihood`` and
-        ``min_box`` 0.
+        Keypoints that are not finite never count, and there is no box beyond ``MAX_OFFSET``.
+        Source: Lightning Pose, ``utils/cropzoom.py``, ``_compute_bbox_df``; equal to it, number
+        for number, with ``min_likelihood`` and ``min_box`` 0.
         """
         xy = usable(detection, self.min_likelihood, self.anchors)
         if len(xy) == 0:
