@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
+import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree
 from pathlib import Path
 
 import msgspec
 import pytest
 import zmq
-from support.pipelines import LONG_S, Files, cropzoom, finish, free_port, the_session
+from support.pipelines import LONG_S, Files, finish, free_port, start_process, the_session, wait_for
 from support.places import ROOT
 from support.publisher import end, hello, pose, publishing
-from support.serial_boards import compiled_sketch
+from support.serial_boards import Board
 
 EXAMPLES = ROOT / "examples"
 
@@ -62,17 +63,22 @@ def test_program_prints_the_poses_of_the_files_and_ends_with_the_run(program, tm
     reader = subprocess.Popen(
         [*program(tmp_path), endpoint, "snout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
+    run = start_process("run", "synthetic:arena,fps=30,seconds=120", *publish)
     try:
-        source = "synthetic:arena,fps=30,seconds=5"
-        run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
-        assert cropzoom("run", source, *run).returncode == 0
-        printed, said = reader.communicate(timeout=20)
+        assert reader.stdout is not None
+        first = list(itertools.islice(reader.stdout, 6))  # Octave takes seconds to start on a busy machine
+        run.send_signal(signal.SIGINT)
+        assert finish(run).returncode == 128 + signal.SIGINT
+        rest, said = reader.communicate(timeout=LONG_S)
     finally:
+        run.kill()
         reader.kill()
-    assert "the run ended: finished; 0 poses missed" in said
+    assert "the run ended: stopped by SIGINT; 0 poses missed" in said
+    printed = "".join(first) + rest
     rows = [line.split() for line in printed.splitlines()]
     snout = Files(the_session(tmp_path)).keypoint("snout")
-    assert len(rows) > 5  # Octave takes seconds to start on a loaded machine
+    assert len(rows) >= 6
     for frame, *values in rows:
         assert [float(v) for v in values[:2]] == pytest.approx(snout[int(frame)].tolist(), abs=6e-4)
 
@@ -117,24 +123,23 @@ def test_board_follows_the_poses_that_it_receives(tmp_path: Path) -> None:
     if importlib.util.find_spec("serial") is None:
         pytest.skip("needs pyserial")
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    board = subprocess.Popen([compiled_sketch("cropzoom_poses")], stdout=subprocess.PIPE, text=True)
-    assert board.stdout is not None
-    port = board.stdout.readline().strip()
-    command = [sys.executable, str(EXAMPLES / "poses_to_serial.py"), port, "--endpoint", endpoint]
+    board = Board("sketch", tmp_path, "cropzoom_poses")
+    command = [sys.executable, str(EXAMPLES / "poses_to_serial.py"), board.port, "--endpoint", endpoint]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    publish = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
+    source = "synthetic:arena,fps=30,seconds=60,jump_s=0.5,jump_px=200"  # the snout is at x = 279 or 479
+    run = start_process("run", source, *publish)
     try:
-        run = ["--publish", endpoint, "--publish-latest", "none", "--out", tmp_path, "--quiet"]
-        source = "synthetic:arena,fps=30,seconds=5,jump_s=0.5,jump_px=200"  # the snout is at x = 279 or 479
-        assert cropzoom("run", source, *run).returncode == 0
-        assert finish(sender).returncode == 0
-        time.sleep(0.4)  # it goes low by itself when no pose comes any more
+        wait_for(lambda: sum(change.on for change in board.changes) >= 2, "the board to go high twice")
+        run.send_signal(signal.SIGINT)
+        assert finish(run).returncode == 128 + signal.SIGINT
+        ended = finish(sender)
+        assert ended.returncode == 0, ended.stderr
+        wait_for(lambda: not board.changes[-1].on, "the board to go low by itself when no pose comes any more")
     finally:
+        run.kill()
         sender.kill()
-        board.kill()
-        said = board.communicate()[0]
-    levels = [line.split()[-1] for line in said.splitlines()]
-    assert levels[-1] == "off"
-    assert levels.count("on") >= 2
+        board.unplug()
 
 
 def test_bonsai_workflow_is_well_formed() -> None:

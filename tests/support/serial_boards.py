@@ -55,10 +55,10 @@ def compiled_sketch(name: str = "cropzoom_trigger") -> Path:
 class Board:
     """A board as a process; ``port`` is a link that stays the same when the board is plugged in again."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, sketch: str = "cropzoom_trigger") -> None:
         self.port = str(folder / "port")
         module = [sys.executable, "-m", "realtime_cropzoom.trigger.outputs.simulated_board"]
-        self._command = [str(compiled_sketch())] if kind == "sketch" else module
+        self._command = [str(compiled_sketch(sketch))] if kind == "sketch" else module
         self.changes: list[Change] = []
         self.plug_in()
 
