@@ -10,6 +10,7 @@ import ctypes
 import importlib.metadata
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -22,6 +23,9 @@ from realtime_cropzoom.errors import ModelError, advise, install_advice
 
 REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of them"
 
+# Since version 1.29 ONNX Runtime sends what it runs to its maker, from a thread and a database of its own, unless this
+# is set before it is loaded. Nothing leaves the machine unasked, and nothing computes beside the tracking.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime as ort
 except ModuleNotFoundError as missing:
@@ -30,6 +34,9 @@ except ImportError as broken:
     raise ModelError(f"onnxruntime cannot be loaded ({broken}); install it again: {REINSTALL}") from broken
 if not hasattr(ort, "InferenceSession"):  # both onnxruntime and onnxruntime-gpu were installed, and one was removed
     raise ModelError(f"onnxruntime is installed in part only; install it again: {REINSTALL}")
+
+if os.environ["ORT_DISABLE_TELEMETRY"] == "1":
+    ort.disable_telemetry_events()  # Windows does not look at the variable
 
 runtime: Any = ort
 """ONNX Runtime, which is there and whole. Other modules take it from here."""

@@ -379,6 +379,7 @@ def _largest_difference(network: _Network, path: Path) -> float:
 
 def _runtime(path: Path) -> Callable[[Any], list[Any]]:
     """Return a function that runs a file: by ONNX Runtime where it is installed, else by the library ``onnx``."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # nothing is sent to its maker
     try:
         import onnxruntime
     except ImportError:

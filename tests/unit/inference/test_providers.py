@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +28,8 @@ from realtime_cropzoom.inference.providers import (
 )
 
 Make = Callable[..., Path]
+_SILENCES = ("ORT_DISABLE_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD", "PYTEST_CURRENT_TEST")
+"""Variables with which ONNX Runtime sends nothing anyway."""
 CUDA, TENSORRT, CPU = (TARGETS[name] for name in ("cuda", "tensorrt", "cpu"))
 
 
@@ -149,3 +154,15 @@ def test_the_options_keep_the_numbers_the_same_at_each_start(tmp_path: Path) -> 
     assert options["trt_fp16_enable"] == options["trt_cuda_graph_enable"] == "1"
     assert beside["enable_cuda_graph"] == "0"
     assert provider_list(CPU) == ["CPUExecutionProvider"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ONNX Runtime keeps no file there")
+def test_nothing_is_sent_to_the_maker_of_onnx_runtime(tmp_path: Path, make_model: Make) -> None:
+    """Where version 1.29 or a later one sends something, it begins with a file that names the machine."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in _SILENCES}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+    code = "import sys, pathlib; from realtime_cropzoom.inference.model import Model; Model(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(make_model())], env=environment, check=True)
+    assert not list(home.rglob("deviceid"))
