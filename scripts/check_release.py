@@ -7,6 +7,7 @@ Prints what does not fit, one line each, with exit code 1 then.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -47,9 +48,12 @@ def problems(tag: str, dist: Path, project: Path = PROJECT) -> Iterator[str]:
 
 def main() -> int:
     """Print the problems of a release, and return the exit code."""
-    tag, dist = sys.argv[1:]
-    found = [*problems(tag, Path(dist))]
-    print("\n".join(found) or f"{tag}: everything names this version")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("tag", help="tag of the release, such as v0.1.0")
+    parser.add_argument("dist", type=Path, help="folder with the wheel and the sdist")
+    arguments = parser.parse_args()
+    found = [*problems(arguments.tag, arguments.dist)]
+    print("\n".join(found) or f"{arguments.tag}: everything names this version")
     return 1 if found else 0
 
 

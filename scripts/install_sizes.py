@@ -53,6 +53,9 @@ def size_of(library: importlib.metadata.Distribution) -> float:
 def main() -> None:
     """Print a row for each library of the first extra, and one for each further extra."""
     first, *further = sys.argv[1:] or ["cpu"]
+    known = importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
+    if unknown := [extra for extra in (first, *further) if extra not in known]:
+        sys.exit(f"got {', '.join(unknown)}, expected extras of {PACKAGE}: {', '.join(known)}")
     base = libraries([first])
     for name, size in sorted(base.items(), key=lambda item: -(item[1] or 0)):
         print(f"{size:8.1f} MB  {name}" if size is not None else f"not installed here: {name}")

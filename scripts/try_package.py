@@ -33,12 +33,14 @@ def try_package(package: Path, folder: Path, extras: str) -> None:
         extras: Extras to install, with commas between them.
 
     Raises:
-        ValueError: if the name is not that of a package of this project, or another version was installed.
+        ValueError: if it is no file, or not named as a package of this project, or another version was installed.
         RuntimeError: if a command fails.
     """
     named = _VERSION.search(package.name)
     if named is None:
-        raise ValueError(f"{package}: got a file of another name, expected realtime_cropzoom-VERSION.whl or .tar.gz")
+        raise ValueError("got a file of another name, expected realtime_cropzoom-VERSION-py3-none-any.whl or .tar.gz")
+    if not package.is_file():
+        raise ValueError("got nothing there, expected a wheel or an sdist of this project")
     run([sys.executable, "-m", "venv", "env"], folder)
     scripts = Path("env", "Scripts" if os.name == "nt" else "bin")
     started = time.perf_counter()
@@ -49,7 +51,7 @@ def try_package(package: Path, folder: Path, extras: str) -> None:
     for words in COMMANDS:
         printed = run([scripts / "cropzoom", *words], folder, may_fail=words[0] == MAY_FAIL)
         if words == ["--version"] and printed.split() != ["cropzoom", named["version"]]:
-            raise ValueError(f"{package.name}: cropzoom --version printed {printed!r}, expected {named['version']}")
+            raise ValueError(f"cropzoom --version printed {printed!r}, expected {named['version']}")
 
 
 def run(command: list[str | Path], folder: Path, *, may_fail: bool = False) -> str:
@@ -84,7 +86,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             place = Path(folder, "a user's folder")
             place.mkdir()
-            try_package(package, place, arguments.extras)
+            try:
+                try_package(package, place, arguments.extras)
+            except (ValueError, RuntimeError, subprocess.CalledProcessError) as error:
+                sys.exit(f"{package}: {error}")
     print(f"{len(arguments.packages)} tried: all commands ran", flush=True)
 
 

@@ -8,7 +8,7 @@ import shlex
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--jobs", type=whole(1, _MAX_TASKS, "tasks"), metavar="N", help=most)
     limit = "time limit of each task, such as 2h, 90min or 02:00:00; one that needs longer goes on in a new start"
     group.add_argument("--time", type=_minutes, metavar="SPAN", help=limit)
-    group.add_argument("--partition", type=some_text, metavar="NAME", help="partition of SLURM")
-    group.add_argument("--account", type=some_text, metavar="NAME", help="account of SLURM that pays")
+    group.add_argument("--partition", type=_a_name, metavar="NAME", help="partition of SLURM")
+    group.add_argument("--account", type=_a_name, metavar="NAME", help="account of SLURM that pays")
     group.add_argument("--gpus", type=whole(1, 64, "GPUs"), metavar="N", help="GPUs of each task, with SLURM")
     line = "line of the shell before each task, such as 'module load cuda'; may be given several times"
     group.add_argument("--setup", type=some_text, action="append", metavar="LINE", help=line)
@@ -66,6 +66,13 @@ def _minutes(text: str) -> int:
         return read_span(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _a_name(text: str) -> str:
+    """Return the name of something of SLURM. Such names have no spaces and no line breaks."""
+    if len(some_text(text, "a name").split()) > 1 or text != text.strip():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name without spaces")
+    return text
 
 
 def check_flags(arguments: argparse.Namespace) -> None:
@@ -117,6 +124,7 @@ def run_on_cluster(arguments: argparse.Namespace, settings: Settings, sources: S
 def run_status(path: Path) -> int:
     """Print how far the tasks of a job are; return the exit code."""
     from realtime_cropzoom.offline.cluster.job import find_job
+    from realtime_cropzoom.offline.cluster.slurm import why_waiting
     from realtime_cropzoom.offline.cluster.status import UNFINISHED, read_status
 
     folder = find_job(path)
@@ -125,8 +133,15 @@ def run_status(path: Path) -> int:
     if any(task.state in UNFINISHED for task in tasks):
         _print_table(tasks)
         say(f"{_counted(tasks)}. End them with: {_cancel(job)}")
+        if job.kind == "slurm" and any(task.state == "waiting" for task in tasks):
+            _say_why_waiting(why_waiting(job))
         return _exit_code(tasks)
     return _say_end(job, tasks)
+
+
+def _say_why_waiting(reasons: Collection[str]) -> None:
+    if reasons:
+        say(f"SLURM says why tasks wait: {', '.join(sorted(reasons))}. The page 'man squeue' explains it")
 
 
 def _check_models(settings: Settings, *, resume: bool) -> None:
@@ -193,8 +208,10 @@ def _told_how_to_look(folder: JobFolder, job: ClusterJob) -> Iterator[None]:
 
 def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
     """Return the status of the tasks when all have ended. Each one that ends is said in a line."""
+    from realtime_cropzoom.offline.cluster.slurm import PASSES, why_waiting
     from realtime_cropzoom.offline.cluster.status import GOOD, UNFINISHED, read_status
 
+    told_reasons = {*PASSES}
     said: dict[str, tuple[str, int]] = {}
     is_silent = False
     gone_since: dict[str, float] = {}
@@ -214,6 +231,9 @@ def _wait(folder: JobFolder, job: ClusterJob) -> list[TaskStatus]:
                 say(_ended_line(task, len(said), len(tasks)))
         if not open_tasks:
             return tasks
+        if job.kind == "slurm" and any(task.state == "waiting" for task in tasks):
+            _say_why_waiting(new := why_waiting(job) - told_reasons)
+            told_reasons |= new
         if is_silent != (is_silent := any(task.state == "unknown" for task in tasks)):
             say("SLURM does not answer; waiting for it" if is_silent else "SLURM answers again")
         rarely_s = min(_SLURM_RARELY_S, max(_SLURM_EVERY_S, (at_s - began_s) / 20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,49 @@ def test_what_slurm_refuses_is_one_line(work: Workplace, cluster: Slurm) -> None
     told = work.refused(*command(work, "--partition", "nowhere"))
     assert told == "cropzoom: SLURM refuses the job: Batch job submission failed: Invalid partition name specified\n"
     assert not list((work.folder / "results").glob("cluster/job_*"))
+
+
+def test_a_job_that_would_wait_for_ever_is_explained(work: Workplace, cluster: Slurm) -> None:
+    Footage().write(work.folder / "a.mp4", 5)
+    process = start_process(*command(work, "--partition", "short", "--time", "2h"))
+    wait_for(lambda: "PartitionTimeLimit" in queue(cluster), "the reason")
+    told = "SLURM says why tasks wait: PartitionTimeLimit"
+    assert told in work.run("pipeline", "--cluster-status", work.folder / "results").err
+    assert process.stderr is not None
+    assert any(line.startswith(f"cropzoom: {told}") for line in process.stderr)
+    process.terminate()
+    finish(process)
+    cluster.ask("scancel", *{line.split()[0] for line in queue(cluster).splitlines()})
+
+
+def test_a_folder_that_a_script_cannot_name_is_refused(work: Workplace, cluster: Slurm) -> None:
+    Footage().write(work.folder / "a.mp4", 5)
+    out = work.folder / os.fsdecode(b"m\xfcller")
+    told = work.refused(*command(work, "--out", out))
+    assert "a script of SLURM can name only what is UTF-8" in told
+    assert not list(out.glob("cluster/job_*"))
+
+
+def test_slurm_dies_while_a_task_runs_and_comes_back(work: Workplace, cluster: Slurm) -> None:
+    out = work.folder / "results"
+    Footage().write(work.folder / "a.mp4", FRAMES, options={"g": "50"})
+    with slow_pipelines(work.folder) as brake:
+        process = start_process(*command(work))
+        wait_for(lambda: rows_in(out / "a.csv.partial") > 30 or process.poll() is not None, "rows")
+        cluster.end_controller()
+        now = work.run("pipeline", "--cluster-status", out)
+        assert (now.code, states(now.out)) == (0, {"a.mp4": "unknown"})
+        assert "SLURM does not answer" in work.refused(*command(work))
+        local = [{"slurm": "local"}.get(str(word), word) for word in command(work) if word not in ("--time", "1h")]
+        assert "perhaps a job works on it: SLURM does not answer" in work.refused(*local)
+        cluster.start_controller()
+        brake.unlink()
+        done = finish(process)
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == {"a.mp4": "done"}
+    plain = [word for word in command(work) if word not in ("--cluster", "slurm", "--time", "1h")]
+    work.did(*[work.folder / "whole" if word == out else word for word in plain])
+    assert (out / "a.csv").read_bytes() == (work.folder / "whole/a.csv").read_bytes()
 
 
 def queue(cluster: Slurm) -> str:

@@ -51,20 +51,33 @@ def test_a_tag_that_is_no_version_is_refused_in_a_line(tag: str, dist: Path) -> 
 
 def test_a_file_that_is_no_package_is_not_tried(tmp_path: Path) -> None:
     (tmp_path / "other-1.0.whl").touch()
-    done = run("try_package.py", tmp_path / "other-1.0.whl")
-    assert done.returncode != 0
-    assert "got a file of another name" in done.stderr
+    for name, told in (
+        ("other-1.0.whl", "got a file of another name"),
+        ("realtime_cropzoom-1.0-py3-none-any.whl", "got nothing there, expected a wheel or an sdist"),
+    ):
+        done = run("try_package.py", tmp_path / name)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert told in done.stderr
+
+
+def test_a_release_without_a_folder_is_one_line_about_how_to_call_it() -> None:
+    done = run("check_release.py", "v0.1.0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("the following arguments are required: dist")
 
 
 def test_the_sizes_of_what_is_installed_are_printed_and_what_is_not_is_named() -> None:
-    done = run("install_sizes.py", "cpu", "plots", "no_such_extra")
+    done = run("install_sizes.py", "cpu", "plots")
     assert done.returncode == 0, done.stderr
     rows = [line.split(" MB  ") for line in done.stdout.splitlines() if " MB  " in line]
     sizes = {what: float(size) for size, what in rows}
     assert sizes["numpy"] > 10
     assert sizes["in all, with cpu"] > sizes["numpy"] + sizes["pandas"]
-    assert sizes["more with no_such_extra"] == 0
     assert "more with plots" in done.stdout, "or what it lacks"
+    assert (
+        "got no_such_extra, expected extras of realtime-cropzoom: " in run("install_sizes.py", "no_such_extra").stderr
+    )
 
 
 def test_a_release_is_published_only_where_that_is_switched_on() -> None:

@@ -75,6 +75,11 @@ def submit(folder: JobFolder, job: ClusterJob, resources: Resources) -> str:
             tasks = [executor.submit(PipelineTask(str(folder.path), index)) for index in range(len(job.recordings))]
     except FailedJobError as error:
         raise ConfigError(f"SLURM refuses the job: {_reason(str(error))}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{folder.path}: a script of SLURM can name only what is UTF-8, and this folder or a flag is not. Give "
+            "another folder with --out"
+        ) from None
     return str(tasks[0].job_id).partition("_")[0]
 
 
@@ -92,6 +97,16 @@ def queued(job: ClusterJob) -> dict[int, Waits] | None:
     return found
 
 
+def why_waiting(job: ClusterJob) -> set[str]:
+    """Return why tasks wait, in the words of SLURM such as ``Priority``; empty if it does not say."""
+    if not job.number:
+        return set()
+    done = _ask("squeue", "--noheader", "--array", "--states", "PENDING", "--jobs", job.number, "--format", "%r")
+    return {line.strip() for line in done.stdout.splitlines()} - {"None", ""}
+
+
+PASSES = {"BeginTime", "Dependency", "JobArrayTaskLimit", "Licenses", "Priority", "Resources"}
+"""Reasons to wait that pass while other jobs end."""
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _GONE: Mapping[str, str] = {
     "CANCELLED": "it was cancelled",

@@ -327,6 +327,8 @@ def test_settings_of_the_environment_count_once(desk: Desk, monkeypatch: pytest.
         (["--time", "90"], "--time: got '90', expected a time such as 2h, 90min"),
         (["--gpus", 1], "--gpus: got it with --cluster local, which takes this machine as it is. Leave it out"),
         (["--partition", "long"], "--partition: got it with --cluster local"),
+        (["--partition", "a\n#SBATCH -x"], "--partition: got 'a\\n#SBATCH -x', expected a name without spaces"),
+        (["--account", "my lab"], "--account: got 'my lab', expected a name without spaces"),
         (["--crop-size", 64, "--min-box", -1], "min_box: got '-1', expected 0 or more"),
         (["--detector", "nothing.onnx"], "nothing.onnx"),
         (["--box-from", "pose", "--resume"], "box_from is pose, and --resume is given"),

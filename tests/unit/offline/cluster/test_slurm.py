@@ -48,6 +48,13 @@ def test_a_job_that_slurm_has_forgotten_is_over_and_a_silent_slurm_is_not(progra
     assert slurm.queued(replace(job_of(1), number="")) == {}  # killed while it was handed over: SLURM is not asked
 
 
+def test_why_tasks_wait_is_said_once_for_each_reason(programs: Path) -> None:
+    write(programs / "squeue", 'echo Priority; echo "ReqNodeNotAvail, UnavailableNodes:n1"; echo None; echo Priority')
+    assert slurm.why_waiting(job_of(4)) == {"Priority", "ReqNodeNotAvail, UnavailableNodes:n1"}
+    write(programs / "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert slurm.why_waiting(job_of(1)) == set()
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
