@@ -20,6 +20,7 @@ from realtime_cropzoom.inference.presence import JudgeLimits
 from realtime_cropzoom.pipeline.detect import DetectStage
 from realtime_cropzoom.pipeline.orders import Settable
 from realtime_cropzoom.pipeline.pose import PoseStage
+from realtime_cropzoom.pipeline.region_plan import largest_box
 from realtime_cropzoom.pipeline.startup import RunPlan
 from realtime_cropzoom.types import FrameMeta
 
@@ -144,7 +145,7 @@ def _settable(plan: RunPlan) -> dict[str, Settable]:
     found["detector_max_fps"] = Settable(s.detector_max_fps, 0.1, 1000, "detections/s")
     if plan.models.pose.manifest.input.size is not None:
         least = max(_SMALLEST_CROP, even(rule.min_box))
-        most = min(MAX_SIDE, 2 * max(plan.info.width, plan.info.height))
+        most = min(MAX_SIDE, 2 * max(plan.info.width, plan.info.height), largest_box(plan.regions))
         side, ratio = rule.crop_size, DEFAULT_CROP_RATIO if rule.crop_ratio is None else rule.crop_ratio
         found |= (
             {"crop_ratio": Settable(ratio, 0.5, 20)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -103,10 +104,15 @@ def _refuse_boxes_of_regions(schedule: Path | None) -> None:
     )
 
 
+def largest_box(regions: Sequence[Region]) -> float:
+    """Return the largest side of boxes (pixels) for which no region is too small; infinity without regions."""
+    return min((min(r.bounds.w, r.bounds.h) / _LEAST_SHARE for r in regions), default=math.inf)
+
+
 def _check_size(region: Region, side: int | None) -> None:
     """Raise ConfigError if a region is too small for boxes of this side (pixels; None if it is not fixed)."""
     bounds = region.bounds
-    if side is not None and min(bounds.w, bounds.h) < _LEAST_SHARE * side:
+    if side is not None and side > largest_box([region]):
         raise ConfigError(
             f"regions.{region.name}: got {bounds.w}x{bounds.h} pixels, expected sides of at least "
             f"{_LEAST_SHARE * side:.0f}: the crops of the pose model have {side}. Draw it larger, or give a smaller "

@@ -86,6 +86,14 @@ def test_a_value_that_is_not_safe_is_refused(
     assert run.files.summary["setting_changes"] == []
 
 
+def test_boxes_may_not_become_larger_than_the_start_would_allow_for_a_region(tmp_path: Path, runtime: Path) -> None:
+    regions = {"right": {"rectangle_px": [80, 0, 80, 60]}}
+    orders = {5: [("set", "crop_size", 122), ("set", "crop_size", 120)]}
+    run = OrderedRun(tmp_path, orders, frames=10, regions=regions)
+    assert run.answers[0]["error"].startswith("crop_size: got 122, expected a number from 32 to 120 px")
+    assert run.answers[1]["settable"]["crop_size"]["value"] == 120
+
+
 @pytest.mark.parametrize(
     ("chosen", "settable", "not_settable"),
     [
