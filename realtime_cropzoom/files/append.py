@@ -49,18 +49,20 @@ class RowFile:
     The file is complete up to its last ``flush``. Not thread-safe.
     """
 
-    def __init__(self, path: Path, header: str) -> None:
+    def __init__(self, path: Path, header: str, said: set[str] | None = None) -> None:
         """Create the file and write its header.
 
         Args:
             path: The file. It must not exist yet.
             header: The header lines, each with its line break.
+            said: Errors of which the user knows: many files on one disk share them. None: only this file has warned.
 
         Raises:
             SinkError: if the file exists or cannot be written.
         """
         self.path = path
         self.error = ""
+        self._said = set[str]() if said is None else said
         self.lost_rows = 0
         self._written = 0
         """Bytes."""
@@ -88,14 +90,21 @@ class RowFile:
         try:
             self._write_pending()
         except OSError as error:
-            if not self.error:
-                logger.warning("%s: %s; its rows are kept and tried again", self.path, error.strerror or error)
-            self.error = error.strerror or str(error)
+            text = error.strerror or str(error)
+            if not self.error and text not in self._said:
+                logger.warning("%s: %s; its rows are kept and tried again", self.path, text)
+            self._said.add(text)
+            self.error = text
 
     def missing(self) -> str:
         """Return a warning if the file is no longer in place or too short, else "". The first warning stays."""
         self._missing = self._missing or taken_away(self.path, self._written)
         return self._missing
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether rows are lost because the disk refused them, and not because the file is gone."""
+        return bool(self.lost_rows and not self._missing)
 
     def problem(self) -> str:
         """Return one line that names what the file lacks, or "" if it is complete."""

@@ -13,8 +13,9 @@ answer, the rows wait in the queue until it does.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from realtime_cropzoom.types import FrameMeta, Keypoints, State
 logger = logging.getLogger(__name__)
 
 _QUEUE = 1 << 16
-"""Maximum number of queued records. A disk may hang for minutes before one is dropped."""
+"""Maximum number of queued records of one animal. A disk may hang for minutes before one is dropped."""
 _FLUSH_S = 0.1
 """Interval (s) at which rows are handed to the operating system."""
 TIMING_COLUMNS = (
@@ -102,7 +103,7 @@ class CsvSink(Sink):
         Raises:
             SinkError: if a file cannot be created.
         """
-        super().__init__("write", control, limit=_QUEUE, wait_when_full=options.lockstep)
+        super().__init__("write", control, limit=_QUEUE * len(options.stems), wait_when_full=options.lockstep)
         names, calibration = options.keypoint_names, options.calibration
         self._missing_reported = False
         self.quality = PoseQuality(names)
@@ -123,13 +124,14 @@ class CsvSink(Sink):
             files[CM] = poses
         self._files: list[RowFile] = []
         self._files_of_one = len(files)
+        refused = set[str]() if options.regions else None  # else a full disk is a line for each file of each region
         try:
             for stem in options.stems:
                 for suffix, header in files.items():
-                    self._files.append(RowFile(folder / f"{stem}{suffix}.csv", header))
+                    self._files.append(RowFile(folder / f"{stem}{suffix}.csv", header, refused))
             if options.together:
                 header = animals_header(names, options.scorer, options.regions)
-                self._files.append(RowFile(folder / f"{options.name}{ANIMALS}.csv", header))
+                self._files.append(RowFile(folder / f"{options.name}{ANIMALS}.csv", header, refused))
         except SinkError:
             for file in self._files:
                 file.close()
@@ -166,14 +168,22 @@ class CsvSink(Sink):
 
     def left_behind(self) -> list[str]:
         """Return messages with the missing rows of each file, for a sink abandoned because its disk does not answer."""
-        missing = [(file, file.waiting_rows() + len(self._queue)) for file in self._files]
+        queued = math.ceil(len(self._queue) / len(self._animals))
+        missing = [(file, file.waiting_rows() + queued) for file in self._files]
         return [f"{file.path}: {NO_ANSWER}; its last {rows} rows are not in it" for file, rows in missing if rows]
 
     def problems(self) -> list[str]:
         """Return messages about files that could not be written and the number of missing rows; empty if none."""
-        problems = [problem for file in self._files if (problem := file.problem())]
+        incomplete = [file for file in self._files if file.problem()]
+        refused = [file for file in incomplete if file.is_refused]
+        if len(refused) > self._files_of_one and len({file.error for file in refused}) == 1:
+            others = [file.problem() for file in incomplete if not file.is_refused]
+            problems = [_refused_line(refused), *others]
+        else:
+            problems = [file.problem() for file in incomplete]
         if self.dropped:
-            problems.append(f"{self.dropped} frames are in no file: the disk was too slow")
+            what = "poses" if self._regions else "frames"
+            problems.append(f"{self.dropped} {what} are in no file: the disk was too slow")
         return problems
 
     def _warn_of_missing_files(self) -> None:
@@ -236,6 +246,14 @@ class CsvSink(Sink):
         if keypoints is None or self._calibration is None:
             return self._blank_pose
         return cm_cells(self._calibration, keypoints)
+
+
+def _refused_line(files: Sequence[RowFile]) -> str:
+    """Return one line about the files of several regions or animals that the disk refused for one reason."""
+    least, most = (pick(file.lost_rows for file in files) for pick in (min, max))
+    rows = f"{least}" if least == most else f"{least} to {most}"
+    folder, names = files[0].path.parent, [file.path.name for file in files]
+    return f"{folder}: {files[0].error}; {rows} rows are lost in each of {len(files)} files, {names[0]} to {names[-1]}"
 
 
 def _plausible_cell(record: Record) -> str:

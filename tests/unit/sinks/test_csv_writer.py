@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -157,6 +158,21 @@ def test_a_full_disk_stops_neither_tracking_nor_publishing(tmp_path: Path) -> No
         rows = pd.read_csv(path, header=[0, 1, 2] if path.name == "arena.csv" else 0, index_col=0)[:-1]
         assert len(rows) > 20
         assert list(rows.index.astype(int)) == list(range(len(rows)))
+
+
+def test_a_full_disk_is_one_line_for_the_files_of_all_regions(tmp_path: Path) -> None:
+    regions = tmp_path / "boxes.yaml"
+    boxes = "".join(f"  box{i}: {{rectangle_px: [{40 * i}, 0, 40, 120]}}\n" for i in range(4))
+    regions.write_text(f"regions:\n{boxes}")
+    flags = ["--out", tmp_path / "out", *model_flags(tiny_models(tmp_path / "models")), "--max-lag", 100]
+    flags += ["--publish", "none", "--regions", regions, "--crop-size", 60]
+    done = finish(start_process(8000, "run", ARENA.format(2), *flags, code=FULL_DISK))
+    assert done.returncode == 3, done.stderr
+    said = [line for line in done.stderr.splitlines() if "File too large" in line]
+    assert len(said) == 2, said
+    assert said[0].startswith("WARNING: ")
+    assert said[0].endswith("its rows are kept and tried again")
+    assert re.search(r"rows are lost in each of \d+ files, arena_box0.*\.csv to arena_box3_timing.csv$", said[1])
 
 
 SPACE_AGAIN = """
