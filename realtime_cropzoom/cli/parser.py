@@ -110,7 +110,8 @@ class Parser(argparse.ArgumentParser):
             raise ConfigError(f"{what}: got {choice[2]!r}, expected {expected}.{likely} {self._more()}")
         missing = message.removeprefix("the following arguments are required: ")
         if missing != message:
-            raise ConfigError(f"{missing} is missing. {self._more()}")
+            are = "are" if ", " in missing else "is"
+            raise ConfigError(f"{missing} {are} missing. {self._more()}")
         raise ConfigError(f"{message.removeprefix('argument ')}. {self._more()}")
 
     def format_help(self) -> str:

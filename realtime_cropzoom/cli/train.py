@@ -64,7 +64,8 @@ def register(commands: Any) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from realtime_cropzoom.project.folder import is_project
 
-    if arguments.what.is_dir() or is_project(arguments.what):
+    is_no_config = not arguments.what.suffix and not arguments.what.exists()  # most likely a folder, misspelt
+    if arguments.what.is_dir() or is_project(arguments.what) or is_no_config:
         return _train_project(arguments)
     if arguments.resume:
         raise ConfigError("--resume: a training by a Lightning Pose config cannot go on, only that of a project can")

@@ -105,7 +105,7 @@ def _draw_curves(axes: Any, table: pd.DataFrame) -> None:
         error_axes.plot(best["epoch"], best["held_out_px"], "o", color="tab:orange")
         error_axes.annotate(f"{best['held_out_px']:.2f} px", (best["epoch"], best["held_out_px"]), (0, 8),
                             textcoords="offset points", ha=_inward(best["epoch"], len(table)), color="tab:orange",
-                            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+                            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.7})  # fmt: skip
 
 
 def _inward(epoch: float, count: int) -> str:

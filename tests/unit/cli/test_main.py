@@ -214,6 +214,14 @@ def test_run_without_a_source_prints_its_explanation(commands: Commands) -> None
     assert "synthetic:arena" in err
 
 
+def test_training_a_folder_that_is_not_there_asks_for_a_project(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A name without an ending is meant as a folder, not as a config of Lightning Pose."""
+    assert main(["train", str(tmp_path / "rat_arna")]) == 2
+    assert "expected the folder of a project. Make one with: cropzoom init" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -223,6 +231,7 @@ def test_run_without_a_source_prints_its_explanation(commands: Commands) -> None
         (["lisen"], "command: got 'lisen', expected a command such as run. Did you mean 'listen'?"),
         (["run", "a.mp4", "b.mp4"], "run: got 'b.mp4', expected no further argument"),
         (["draw"], "SESSION is missing. See: cropzoom draw --help"),
+        (["init"], "FOLDER, --keypoints are missing. See: cropzoom init --help"),
         (["draw", ".", "--frames", "six"], "--frames: got 'six', expected a whole number"),
         (["calibrate", "rectangel"], "Did you mean 'rectangle'?"),
         (["convert", ".", "--to", "nbw"], "--to: got 'nbw', expected one of nwb, h5, parquet, csv, rrd."),
