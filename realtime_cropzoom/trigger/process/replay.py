@@ -165,7 +165,7 @@ def _animals_events(tracks: Sequence[_Track], run: str, camera: str) -> Iterator
                 camera,
                 **_of_frame(frame, here[0]),
                 animals=[
-                    AnimalPose(number=number, **_of_animal(track, frame, moment), **identity.get(frame, _UNKNOWN))
+                    AnimalPose(number=number, **_of_animal(track, frame, moment), **identity[frame])
                     for number, (track, moment, identity) in enumerate(shown, start=1)
                 ],
             )
@@ -214,20 +214,12 @@ class _Identity(TypedDict):
     meetings: int
 
 
-_UNKNOWN = _Identity(uncertain=True, meetings=0)
-
-
-def _identities(tables: SessionTables) -> dict[int, _Identity]:
+def _identities(tables: SessionTables) -> list[_Identity]:
     """Return for each frame whether the animal may be another one, and how often it met one."""
-    boxes = tables.session.boxes
-    try:
-        rows = iter(()) if boxes is None else iter(Records(boxes, complete_only=True))
-        return {
-            int(row[""]): _Identity(uncertain=row["uncertain"] != "no", meetings=int(row["meetings"] or 0))
-            for row in rows
-        }
-    except (ValueError, KeyError) as error:
-        raise DataError(f"cannot read {boxes}: {error_text(error)}") from None
+    if "uncertain" not in tables.frames:
+        raise DataError(f"{tables.session.boxes} does not say when the animal was uncertain; expected that column")
+    uncertain, meetings = tables.frames["uncertain"].fillna(True), tables.frames["meetings"].fillna(0)
+    return [_Identity(uncertain=bool(u), meetings=int(m)) for u, m in zip(uncertain, meetings, strict=True)]
 
 
 class _Moment(NamedTuple):
