@@ -163,7 +163,7 @@ def _boxes(models: CheckedModels) -> Iterator[CheckResult]:
         if models.measured.info is not None:
             check_crop_size(models.settings, models.measured.info)
         regions = () if models.measured.info is None else make_regions(models.settings.regions, models.measured.info)
-        if detector is not None and pose is not None:
+        if pose is not None and (detector is not None or models.settings.detector == NONE):
             check_animals(models.settings, Models(detector, pose))
         if detector is not None:
             rule = models.settings.box_rule(detector.keypoint_names, pose.manifest if pose else None)

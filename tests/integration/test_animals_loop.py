@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support.dark_animals import write_dark_animals
 from support.pipelines import LONG_S, cropzoom, finish, free_port, start_process, wait_for
 
@@ -124,24 +123,24 @@ def truth() -> Float64:
 
 
 def test_each_output_was_on_only_when_the_truth_allows_it(loop: Loop, truth: Float64) -> None:
-    snouts, tails = truth[:, :, 0], truth[:, :, 3]
-    left = snouts[:, :, 0] < HALF_PX + ERROR_PX
-    apart = np.linalg.norm(snouts - tails[:, ::-1], axis=2).min(axis=1)
-    allowed: dict[str, NDArray[np.bool_]] = {
-        "any": left.any(axis=1),
-        "all": left.all(axis=1),
-        "contact": apart < NEAR_PX + ERROR_PX,
-    }
-    for output, may in allowed.items():
+    for output in ("any", "all", "contact"):
         on = loop.on(output)
         assert on, f"{output} was never on, so that nothing was tried"
-        assert {n for n in on if not may[n]} == set(), output
+        assert {n for n in on if not allowed(output, truth[n])} == set(), output
+
+
+def allowed(output: str, mice: Float64) -> bool:
+    """Whether an output may be on in a frame with these two mice, (2, 4, 2)."""
+    snouts, tails = mice[:, 0], mice[:, 3]
+    if output == "contact":
+        return bool(np.linalg.norm(snouts - tails[::-1], axis=1).min() < NEAR_PX + ERROR_PX)
+    left = [x < HALF_PX + ERROR_PX for x, _ in snouts.tolist()]
+    return any(left) if output == "any" else all(left)
 
 
 def test_the_output_was_on_when_the_truth_demands_it(loop: Loop, truth: Float64) -> None:
-    """While both are well inside and certain: most of the time, since a meeting makes all unknown."""
-    deep = (truth[:, :, 0, 0] < HALF_PX - ERROR_PX).any(axis=1)
-    demanded = {n for n in loop.frames if deep[n]}
+    """While one is well inside. Most of the time: a meeting makes both unknown."""
+    demanded = {n for n in loop.frames if min(truth[n, :, 0, 0]) < HALF_PX - ERROR_PX}
     assert len(loop.on("any") & demanded) > 0.6 * len(demanded)
 
 
