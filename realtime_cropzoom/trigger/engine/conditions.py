@@ -174,8 +174,8 @@ class Threshold(Condition):
         if number is None:
             self.reason = self._quantity.reason
             return None
-        slack = self._hysteresis
-        if self._quantity.at_most and self._low > 0.0:
+        slack, at_most = self._hysteresis, self._quantity.at_most
+        if at_most and self._low > 0.0:
             self.reason = self._quantity.reason
             return None
         if slack and not (self._holds and sample.captured_ns - self._known_ns <= self._bridge_ns):
@@ -184,7 +184,7 @@ class Threshold(Condition):
             holds = self._within_circle(number, slack)
         else:
             holds = self._low - slack <= number <= self._high + slack
-        if self._quantity.at_most and not holds:
+        if at_most and not holds:
             self.reason = self._quantity.reason
             return None
         self._known_ns, self._last, self._holds = sample.captured_ns, number, holds

@@ -11,7 +11,7 @@ another camera are ignored and counted in ``ignored``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -120,6 +120,7 @@ class Engine:
         self._runners, self._tracks, self._refusals = self._set.runners, self._set.tracks, self._set.refusals
         self._lost_after_ns = round(rules.stream_lost_after_ms * 1e6)
         self._max_age_ms = max(runner.parameters.max_age_ms for runner in self._runners)
+        self._watchers = {view: [r for r in self._runners if r.watch.views == (view,)] for view in self._tracks}
 
     def take(self, event: Event) -> list[Decision]:
         """Take an event; return the decisions that follow, in order. After a stop there are none."""
@@ -308,19 +309,27 @@ class Engine:
 
     def _judge(self, event: FrameEvent, unusable: str | None) -> None:
         """Let rules see the animals that they watch. They never see others."""
-        samples = self._samples_of(event)
-        for runner in self._runners:
-            shown = [samples[view] for view in runner.watch.views if view in samples]
-            if not shown or len(shown) < len(runner.watch.views):
-                continue
-            if outcomes := runner.step(shown, self._now_ns, unusable, self._read_clock):
+        for runner, samples in self._shown(event):
+            if outcomes := runner.step(samples, self._now_ns, unusable, self._read_clock):
                 self._decide_all(runner, outcomes)
 
-    def _samples_of(self, event: FrameEvent) -> dict[ViewKey, PoseSample]:
-        """Return the samples of a frame, by who is seen how. Of several animals, each is the other of the others."""
+    def _shown(self, event: FrameEvent) -> Iterator[tuple[RuleRunner, list[PoseSample]]]:
+        """Yield each rule that watches animals of a frame, with their samples."""
         if isinstance(event, PoseEvent):
             view = ViewKey(event.region)
-            return {view: self._sample(view, event, event)} if view in self._tracks else {}  # else no rule watches it
+            runners = self._watchers.get(view, ())
+            samples = [self._sample(view, event, event)] if runners else []
+            for runner in runners:
+                yield runner, samples
+            return
+        found = self._samples_of(event)
+        for runner in self._runners:
+            views = runner.watch.views
+            if views and all(view in found for view in views):
+                yield runner, [found[view] for view in views]
+
+    def _samples_of(self, event: AnimalsEvent) -> dict[ViewKey, PoseSample]:
+        """Return the samples of several animals, by who is seen how. Each is the other of the others."""
         samples: dict[ViewKey, PoseSample] = {}
         for refuses in self._refusals:
             seen = {ViewKey(animal_name(a.number), refuses): a for a in event.animals}

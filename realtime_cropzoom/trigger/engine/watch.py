@@ -84,17 +84,16 @@ class WatchOne(Watch):
 
     def value(self, samples: Sequence[PoseSample], unusable: str | None) -> bool | None:
         """Evaluate the sample."""
-        (sample,) = samples
+        sample, condition = samples[0], self._condition
         if sample.exchangeable:
-            self._condition.reset()
-        answer = None
-        if objection := unusable or self._demands.objection(sample):
-            self.reason = objection
-        else:
-            answer = self._condition.value(sample)
-            self.reason = self._condition.reason
+            condition.reset()
+        objection = unusable or self._demands.objection(sample)
+        answer = None if objection else condition.value(sample)
+        if answer is None:
+            self.reason = objection or condition.reason
         self.lasts = answer is not False and not sample.exchangeable
-        self.ended = UNCERTAIN if sample.exchangeable else _OVER
+        if not self.lasts:
+            self.ended = UNCERTAIN if sample.exchangeable else _OVER
         return answer
 
     @property

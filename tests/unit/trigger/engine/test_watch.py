@@ -294,6 +294,9 @@ def test_a_distance_is_known_if_the_others_that_are_known_are_near() -> None:
         assert apart.on()
         apart.show(body(1, 100, 60), body(2, 300, 110), missing)
         assert not apart.on(), "the missing one may be near"
+        opposite = Arena(one_rule(f"{{not: {NEAR}}}", animal=1, hold=True))
+        opposite.show(body(1, 100, 60), body(2, 300, 260), missing)
+        assert not opposite.on(), "the missing one may be near"
         assert said(apart.decisions, "released")[-1][2].startswith("animal3 is not known (")
 
 
