@@ -19,7 +19,6 @@ Lengths are in sides of the animal's box, so that the limits hold for any size o
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,12 +26,11 @@ from typing import NamedTuple
 import numpy as np
 
 from realtime_cropzoom.errors import ConfigError, install_advice
-from realtime_cropzoom.types import Bool, Box
+from realtime_cropzoom.inference.track_motion import COAST_NS, Expected, Motion, could_swap
+from realtime_cropzoom.types import Box
 
 MAX_ANIMALS = 16
 """Maximum number of animals of a run."""
-_COAST_NS = 250e6
-"""Frame time for which a missing animal is expected to go on as it went (ns). After that it is expected to stand."""
 _FORGET_NS = 2e9
 """Frame time after which a stray that is not seen is forgotten (ns): animals lie on each other for about a second."""
 _MAX_STRAYS = 16
@@ -82,81 +80,11 @@ class Track(NamedTuple):
     """Number of times that the track became uncertain. Between two equal numbers it is the same animal."""
 
 
-@dataclass(slots=True)
-class _Motion:
-    """What a track knows of its animal."""
-
-    x: float
-    y: float
-    side: float
-    seen_ns: int
-    velocity: tuple[float, float] = (0.0, 0.0)
-    """Pixels per second."""
-    box: Box | None = None
-    """None while the animal is missing."""
-
-    @classmethod
-    def of(cls, spotted: Spotted, pts_ns: int) -> _Motion:
-        """Return what is known of an animal that was seen for the first time."""
-        motion = cls(0, 0, 0, pts_ns)
-        motion.see(spotted, pts_ns)
-        return motion
-
-    def predict(self, pts_ns: int) -> tuple[float, float]:
-        """Return where the animal is expected."""
-        seconds = min(pts_ns - self.seen_ns, _COAST_NS) / 1e9
-        return self.x + self.velocity[0] * seconds, self.y + self.velocity[1] * seconds
-
-    def reach(self, pts_ns: int, limits: TrackLimits) -> float:
-        """Return how far from there it can be (pixels)."""
-        return self.side * (limits.noise + limits.speed * max(0, pts_ns - self.seen_ns) / 1e9)
-
-    def see(self, spotted: Spotted, pts_ns: int) -> None:
-        """Take a detection. The velocity is the mean of the last step's and the one before."""
-        x, y = spotted.centre
-        seconds = (pts_ns - self.seen_ns) / 1e9
-        if 0 < seconds <= _COAST_NS / 1e9:
-            old_x, old_y = self.velocity
-            self.velocity = (old_x + (x - self.x) / seconds) / 2, (old_y + (y - self.y) / seconds) / 2
-        else:
-            self.velocity = (0.0, 0.0)
-        self.x, self.y, self.side, self.seen_ns = x, y, float(max(spotted.box.w, spotted.box.h)), pts_ns
-        self.box = spotted.box
-
-
-class _Before(NamedTuple):
-    """What is expected of an animal in a frame before its detections are assigned."""
-
-    place: tuple[float, float]
-    reach: float
-    """How far from there it can be (pixels)."""
-    near: float
-    """Distance from there up to which it is surely the same animal if it was seen in the last frame (pixels)."""
-    seen: bool
-    """Whether it was seen in the last frame."""
-    missing_ns: int
-    """Frame time since it was seen (ns)."""
-    uncertain: bool = False
-    """Whether it may have been another one: while it is missing, it can then be anywhere."""
-
-    def distance(self, found: _Motion) -> float:
-        """Return the distance to where an animal was found (pixels); infinite if that is missing."""
-        return math.inf if found.box is None else math.dist(self.place, (found.x, found.y))
-
-    def can_be(self, found: _Motion) -> bool:
-        """Return whether it could be where an animal was found."""
-        return self.distance(found) <= self.reach
-
-    def went_on(self, found: _Motion) -> bool:
-        """Return whether it was seen in the last frame, and found where it was expected."""
-        return self.seen and self.distance(found) <= self.near
-
-
 @dataclass(slots=True, eq=False)
 class _Stray:
     """A detection that no track has, and those that follow it."""
 
-    motion: _Motion
+    motion: Motion
     beside: set[tuple[int, ...]] = field(default_factory=set)
     """Tracks that have met it and not parted, each as a tuple of its index."""
 
@@ -182,7 +110,7 @@ class Tracks:
             raise ConfigError(f"several animals: {install_advice('scipy')}") from None
         self._assignment = linear_sum_assignment
         self._limits = limits or TrackLimits()
-        self._motions: list[_Motion | None] = [None] * animals
+        self._motions: list[Motion | None] = [None] * animals
         """One for each animal; None before the animal is seen for the first time."""
         self._met: set[tuple[int, ...]] = set()
         """Pairs of tracks (indices, the lower one first) that have met and not parted."""
@@ -210,7 +138,7 @@ class Tracks:
             if motion is not None and index not in chosen:
                 motion.box = None
             elif motion is not None:
-                motion.see(found[chosen[index]], pts_ns)
+                motion.see(found[chosen[index]].box, pts_ns)
         left = self._begin(pts_ns, [found[place] for place in range(len(found)) if place not in chosen.values()])
         before += self._follow_strays(pts_ns, left)
         self._mark(pts_ns, before)
@@ -219,19 +147,20 @@ class Tracks:
             self._meetings[index] += 1
         return tuple(self._track(index) for index in range(len(self._motions)))
 
-    def _expect(self, motion: _Motion | None, pts_ns: int, *, uncertain: bool = False) -> _Before | None:
+    def _expect(self, motion: Motion | None, pts_ns: int, *, uncertain: bool = False) -> Expected | None:
         if motion is None:
             return None
-        return _Before(
+        missing_ns = pts_ns - motion.seen_ns
+        return Expected(
             motion.predict(pts_ns),
-            motion.reach(pts_ns, self._limits),
+            motion.side * (self._limits.noise + self._limits.speed * max(0, missing_ns) / 1e9),
             self._limits.body * motion.side,
             motion.box is not None,
-            pts_ns - motion.seen_ns,
+            missing_ns,
             uncertain,
         )
 
-    def _choose(self, before: Sequence[_Before | None], found: Sequence[Spotted]) -> dict[int, int]:
+    def _choose(self, before: Sequence[Expected | None], found: Sequence[Spotted]) -> dict[int, int]:
         """Return the index of the detection of each track that has one."""
         chosen: dict[int, int] = {}
         for seen in (True, False):
@@ -242,7 +171,7 @@ class Tracks:
             }
         return chosen
 
-    def _assign(self, expected: Mapping[int, _Before], found: Sequence[Spotted]) -> dict[int, int]:
+    def _assign(self, expected: Mapping[int, Expected], found: Sequence[Spotted]) -> dict[int, int]:
         """Return the index of the detection of each expected animal that has one: the sum of distances is least.
 
         Beyond the reach nothing is possible, and to go missing costs the reach.
@@ -272,10 +201,10 @@ class Tracks:
         unborn = [index for index, motion in enumerate(self._motions) if motion is None]
         surest = sorted(left, key=lambda spotted: -spotted.score)[: len(unborn)]
         for index, spotted in zip(unborn, sorted(surest, key=lambda spotted: spotted.centre), strict=False):
-            self._motions[index] = _Motion.of(spotted, pts_ns)
+            self._motions[index] = Motion.of(spotted.box, pts_ns)
         return [spotted for spotted in left if spotted not in surest]
 
-    def _follow_strays(self, pts_ns: int, left: Sequence[Spotted]) -> list[_Before | None]:
+    def _follow_strays(self, pts_ns: int, left: Sequence[Spotted]) -> list[Expected | None]:
         """Give the detections that are left to strays, and return what was expected of each stray that is kept.
 
         A stray whose detection a track has taken is missing: the track may have taken it for its animal.
@@ -285,18 +214,21 @@ class Tracks:
         for index, stray in enumerate(self._strays):
             stray.motion.box = None
             if index in chosen:
-                stray.motion.see(left[chosen[index]], pts_ns)
+                stray.motion.see(left[chosen[index]].box, pts_ns)
         new = [spotted for place, spotted in enumerate(left) if place not in chosen.values()]
-        known = [*zip(self._strays, expected, strict=True), *((_Stray(_Motion.of(one, pts_ns)), None) for one in new)]
+        known = [
+            *zip(self._strays, expected, strict=True),
+            *((_Stray(Motion.of(one.box, pts_ns)), None) for one in new),
+        ]
         known = [(stray, was) for stray, was in known if pts_ns - stray.motion.seen_ns <= _FORGET_NS]
         known = sorted(known, key=lambda pair: pair[0].motion.seen_ns)[-_MAX_STRAYS:]
         self._strays = [stray for stray, _ in known]
         return [was for _, was in known]
 
-    def _mark(self, pts_ns: int, before: Sequence[_Before | None]) -> None:
+    def _mark(self, pts_ns: int, before: Sequence[Expected | None]) -> None:
         """Find who meets and parts, of the tracks and then the strays."""
         motions, tracks = [*self._motions, *(stray.motion for stray in self._strays)], len(self._motions)
-        could_swap = _could_swap(motions, before)
+        swappable = could_swap(motions, before)
         for index, other in itertools.combinations(range(len(motions)), 2):
             motion, its = motions[index], motions[other]
             if index >= tracks or motion is None or its is None:
@@ -304,25 +236,25 @@ class Tracks:
             met, who = (
                 (self._met, (index, other)) if other < tracks else (self._strays[other - tracks].beside, (index,))
             )
-            if could_swap[index, other] or self._overlap(motion, its, pts_ns, self._limits.part if who in met else 1.0):
+            if swappable[index, other] or self._overlap(motion, its, pts_ns, self._limits.part if who in met else 1.0):
                 met.add(who)
             elif motion.box is not None and its.box is not None:
                 met.discard(who)
 
-    def _mark_unseen(self, before: Sequence[_Before | None]) -> None:
+    def _mark_unseen(self, before: Sequence[Expected | None]) -> None:
         """Let tracks meet those that nobody had seen yet: an animal that comes back, or jumps, may be one of them."""
         unseen = [index for index, was in enumerate(before[: len(self._motions)]) if was is None]
         for index, (motion, was) in enumerate(zip(self._motions, before, strict=False)):
             if motion is None or motion.box is None or was is None:
                 continue
-            if (was.missing_ns > _COAST_NS and not was.went_on(motion)) or was.distance(motion) > was.near:
+            if (was.missing_ns > COAST_NS and not was.went_on(motion)) or was.distance(motion) > was.near:
                 self._met |= {(min(index, other), max(index, other)) for other in unseen}
 
     def _uncertain(self) -> set[int]:
         """Return the tracks (indices) that may have been taken for another animal."""
         return set(itertools.chain(*self._met, *itertools.chain(*(stray.beside for stray in self._strays))))
 
-    def _overlap(self, one: _Motion, other: _Motion, pts_ns: int, factor: float) -> bool:
+    def _overlap(self, one: Motion, other: Motion, pts_ns: int, factor: float) -> bool:
         """Return whether two bodies overlap, where they are seen or else expected."""
         (x, y), (other_x, other_y) = (
             motion.predict(pts_ns) if motion.box is None else (motion.x, motion.y) for motion in (one, other)
@@ -333,33 +265,3 @@ class Tracks:
         motion = self._motions[index]
         box = None if motion is None else motion.box
         return Track(index + 1, box, index in self._uncertain(), self._meetings[index])
-
-
-def _could_swap(motions: Sequence[_Motion | None], before: Sequence[_Before | None]) -> Bool:
-    """Return for each two animals whether they could have changed places, on their own or in a ring with others.
-
-    An animal could be where another one was found if that is within its reach; one that is missing and uncertain could
-    be anywhere. One that was found could be the missing one. Those that went on as expected are themselves, whoever was
-    missing before: else nobody would be certain while one is missing.
-
-    Args:
-        motions: What is known of each animal in this frame; None before it is seen for the first time.
-        before: What was expected of it; None if it was not known then.
-
-    Returns:
-        (n, n) bool.
-    """
-    count = len(motions)
-    could_be = np.zeros((count, count), bool)
-    for index, other in itertools.permutations(range(count), 2):
-        one, its, was, its_was = motions[index], motions[other], before[index], before[other]
-        if one is None or its is None or was is None or its_was is None:
-            continue
-        if its.box is not None:
-            is_anywhere = was.uncertain and not was.seen and not its_was.went_on(its)
-            could_be[index, other] = is_anywhere or was.can_be(its)
-        elif one.box is not None:
-            could_be[index, other] = its_was.seen or not was.went_on(one)
-    for between in range(count):  # Warshall: over any number of others
-        could_be |= could_be[:, between, None] & could_be[None, between]
-    return could_be & could_be.T

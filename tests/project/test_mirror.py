@@ -28,6 +28,7 @@ TOGETHER = {
     "unit/bench/test_bench.py": "bench/live bench/material bench/measure bench/networks bench/table cli/bench",
     "unit/calibration/test_calibration.py": "calibration/homography calibration/lens cli/chessboard "
     "plots/calibration_picture",
+    "unit/inference/test_tracks.py": "inference/track_motion",
     "unit/checks/test_checks.py": "checks/animal checks/machine checks/models checks/recording checks/result "
     "checks/source",
     "unit/checks/doctor/test_causes.py": "checks/doctor/facts checks/doctor/finding checks/doctor/helped "
