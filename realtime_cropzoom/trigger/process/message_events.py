@@ -27,7 +27,9 @@ StreamMessage = PoseMessage | AnimalsMessage | StatusMessage | HelloMessage | En
 """The messages that the engine hears of. Event messages tell what people did, which no rule asks for."""
 
 
-class _OfFrame(TypedDict):
+class FrameFields(TypedDict):
+    """The fields of an event that all animals of a frame share."""
+
     seq: int
     frame: int
     stream: str
@@ -66,9 +68,9 @@ def event_from_message(message: StreamMessage, at_ns: int, uncertainty_ns: int =
     return EndEvent(*head, reason=message.reason)
 
 
-def _of_frame(message: FrameMessage) -> _OfFrame:
+def _of_frame(message: FrameMessage) -> FrameFields:
     """Return the fields of a frame's event."""
-    return _OfFrame(
+    return FrameFields(
         seq=message.seq,
         frame=message.frame,
         stream=message.stream,

@@ -34,6 +34,7 @@ from realtime_cropzoom.trigger.engine.events import (
 )
 from realtime_cropzoom.trigger.engine.factory import build_smoother
 from realtime_cropzoom.trigger.process.input_log import read_inputs
+from realtime_cropzoom.trigger.process.message_events import FrameFields
 from realtime_cropzoom.types import StreamState
 
 _FIRST_NS = 1_000_000_000
@@ -171,17 +172,8 @@ def _animals_events(tracks: Sequence[_Track], run: str, camera: str) -> Iterator
             )
 
 
-class _OfFrame(TypedDict):
-    seq: int
-    frame: int
-    stream: str
-    captured_ns: int
-    published_ns: int
-    segment: int
-
-
-def _of_frame(frame: int, moment: _Moment) -> _OfFrame:
-    return _OfFrame(
+def _of_frame(frame: int, moment: _Moment) -> FrameFields:
+    return FrameFields(
         seq=moment.seq,
         frame=frame,
         stream=StreamState.LIVE,
