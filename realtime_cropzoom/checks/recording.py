@@ -16,7 +16,7 @@ from realtime_cropzoom.sinks.video_encoder import Codec, VideoEncoder, video_suf
 from realtime_cropzoom.types import UInt8
 
 _ROW_BYTES, _KEYPOINT_BYTES = 200, 60
-"""Bytes of the rows of one frame in the three tables, and extra bytes per keypoint."""
+"""Bytes of the rows of one animal in one frame in the three tables, and extra bytes per keypoint."""
 _MAX_SHARE = 0.9
 """Maximum share of the time between two frames for the encoder."""
 _FPS = 30.0
@@ -32,7 +32,7 @@ def check_recording(models: CheckedModels) -> tuple[CheckResult | None, float | 
         A line (None without a recording or frames), and the bytes per second (None if unknown).
     """
     pose = models.loaded.get("pose")
-    rows = _ROW_BYTES + _KEYPOINT_BYTES * (len(pose.keypoint_names) if pose else 0)
+    rows = models.poses_per_frame * (_ROW_BYTES + _KEYPOINT_BYTES * (len(pose.keypoint_names) if pose else 0))
     recorded, line = 0.0, None
     if models.settings.record != NONE or models.settings.record_crops:
         if not models.measured.samples:

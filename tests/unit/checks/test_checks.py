@@ -364,6 +364,13 @@ def test_the_animal_of_each_region_is_looked_for_in_it_and_an_empty_box_is_no_fa
     assert "The animal was found in no frame" in line.text
 
 
+def test_each_region_has_rows_on_the_disk(wrong: Wrong) -> None:
+    wrong.chosen |= {"source": BOXES, "crop_size": 60}
+    alone = float(line_about(wrong, "disk").values["bytes_a_second"] or 0)
+    wrong.chosen["regions"] = REGIONS
+    assert line_about(wrong, "disk").values["bytes_a_second"] == len(REGIONS) * alone > 0
+
+
 def test_regions_that_the_run_refuses_are_red(wrong: Wrong) -> None:
     wrong.chosen |= {"source": BOXES, "regions": REGIONS, "crop_size": 400}
     assert "regions.box1: got 160x120 pixels, expected sides of at least 200" in line_about(wrong, "box").text
