@@ -30,7 +30,7 @@ from realtime_cropzoom.pipeline.startup import make_ready, make_schedule
 from realtime_cropzoom.pipeline.startup_messages import box_notes
 from realtime_cropzoom.sessions.dlc_csv import read_header
 from realtime_cropzoom.sessions.pose_rows import BBOX_COLUMNS, pose_header
-from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule
+from realtime_cropzoom.sessions.schedule_file import find_gaps, read_schedule, refuse_boxes_of_several
 from realtime_cropzoom.sources.base import SourceInfo
 from realtime_cropzoom.sources.factory import SYNTHETIC
 from realtime_cropzoom.types import Box
@@ -211,6 +211,7 @@ class OfflinePipeline:
 
 
 def _schedule_entry(path: Path) -> dict[str, object]:
+    refuse_boxes_of_several(path)
     try:
         return input_entry(path)
     except DataError as error:

@@ -133,6 +133,7 @@ class ReviewSession:
             "run": self.run,
             "version": summary.get("version"),
             "source": None if source is None else as_text(without_password(source)),
+            "animal": self.session.animal,
             "keypoint_names": list(tables.keypoint_names),
             "skeleton": summary.get("skeleton") or [],
             "count": self.count,
@@ -168,6 +169,7 @@ class ReviewSession:
             frames[name].to_numpy(np.float64, na_value=np.nan) * factor
             for name, factor in (("captured_unix_s", 1e3), ("box_age_ms", 1), ("latency_pose_ms", 1))
         )
+        several = self._several(part)
         plausible = [None if value is pd.NA else bool(value) for value in frames["plausible"]]
         rows = [
             (
@@ -179,6 +181,7 @@ class ReviewSession:
                 [_keypoint(point) for point in poses[i]],
                 _number(latencies[i], 2),
                 plausible[i],
+                *several[i],
             )
             for i in range(len(poses))
         ]
@@ -190,6 +193,14 @@ class ReviewSession:
             "doubts": [None if doubt is pd.NA else doubt for doubt in frames["doubt"]],
             "speeds": [_number(s, 2) for s in self.speed[part]],
         }
+
+    def _several(self, part: slice) -> list[tuple[int, bool, int]] | list[tuple[()]]:
+        """Return what the rows of one of several animals have beyond the others: place, uncertain, meetings."""
+        animal, frames = self.session.animal, self.tables.frames.iloc[part]
+        if animal is None or "meetings" not in frames:
+            return [()] * len(frames)
+        meetings = frames["meetings"].fillna(0).astype(int)
+        return [(animal - 1, bool(u), int(m)) for u, m in zip(self.tables.uncertain[part], meetings, strict=True)]
 
     def timeline(self, first: int, count: int, bins: int) -> dict[str, Any]:
         """Return a stretch of frames in bins: of each the worst state and outcome, and ranges of the numbers.

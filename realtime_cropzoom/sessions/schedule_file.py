@@ -52,6 +52,7 @@ def read_schedule_file(path: Path) -> FileSchedule:
     Raises:
         ScheduleError: if the file cannot be read, or is not a box file.
     """
+    refuse_boxes_of_several(path)
     try:
         records = Records(path, what="the schedule ")
         if missing := {"x", "y", "h", "w"} - set(records.columns):
@@ -63,6 +64,15 @@ def read_schedule_file(path: Path) -> FileSchedule:
         raise ScheduleError(
             f"{path} is not a box file ({error}); expected the columns x, y, h, w with one row per frame"
         ) from error
+
+
+def refuse_boxes_of_several(path: Path) -> None:
+    """Raise ScheduleError if a path is the folder of a run with several animals or regions, which has files of each."""
+    several = sorted(path.glob("*_bbox.csv")) if path.is_dir() else []
+    if several:
+        raise ScheduleError(
+            f"{path} has the boxes of several animals; expected those of one. Give the file {several[0]}"
+        )
 
 
 def _in_frame_order(path: Path, columns: Sequence[str], table: Sequence[dict[str, str]]) -> list[ActiveBox]:

@@ -36,8 +36,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     frame: int
     kind: str
-    """``lost``, ``skipped``, ``failed``, ``unrecorded``, ``implausible``, ``reconnected``, ``jump``; the kind of an
-    event of the run, such as ``marker``; or the verdict of a decision, such as ``fired``."""
+    """``lost``, ``skipped``, ``failed``, ``unrecorded``, ``implausible``, ``uncertain``, ``reconnected``, ``jump``; the
+    kind of an event of the run, such as ``marker``; or the verdict of a decision, such as ``fired``."""
     text: str
     last: int | None = None
     """The last frame of something that lasted; None if it has one frame."""
@@ -104,6 +104,8 @@ def _stretches(review: ReviewSession) -> Iterator[Event]:
     for first, end in _runs(doubts != ""):
         why = Counter(doubts[first:end].tolist()).most_common(1)[0][0]
         yield _span("implausible", first, end, f"{_frames(end - first)} implausible: {why}")
+    for first, end in _runs(review.tables.uncertain):
+        yield _span("uncertain", first, end, f"{_frames(end - first)} uncertain: it may be another animal from here on")
     segments = review.timing["segment"].to_numpy(np.float64)
     for frame in np.flatnonzero(np.diff(segments) > 0) + 1:
         yield Event(int(frame), "reconnected", "the source came back after it had broken off")

@@ -3,6 +3,7 @@ one line what to give."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,19 @@ def test_a_run_does_not_take_the_boxes_of_several(sessions: dict[str, Path], tmp
         assert ran.returncode == 2
         assert f"has the boxes of several {kind}" in ran.stderr
         assert advice in ran.stderr
+
+
+def test_a_pass_over_a_recording_takes_the_boxes_of_one(
+    sessions: dict[str, Path], tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    video = make_video("clip.mp4", frames=40)
+    for kind, one in (("animals", "arena_animal1_bbox.csv"), ("regions", "arena_box1_bbox.csv")):
+        ran = cropzoom("pipeline", video, "--schedule", sessions[kind], "--out", tmp_path / "out")
+        assert ran.returncode == 2
+        assert (
+            f"has the boxes of several animals; expected those of one. Give the file {sessions[kind] / one}"
+            in ran.stderr
+        )
 
 
 def test_a_script_is_told_as_a_command_is(sessions: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@
 /** @type {Record<string, Group>} */
 const GROUPS = {
   fired: "fired", test: "fired", sham: "rule", refused: "rule", allowed: "rule", released: "rule", resumed: "rule",
-  safe: "rule", armed: "rule", disarmed: "rule", marker: "marker", lost: "lost", jump: "jump", implausible: "doubt",
+  safe: "rule", armed: "rule", disarmed: "rule", marker: "marker", lost: "lost", jump: "jump", implausible: "doubt", uncertain: "doubt",
   skipped: "drop", failed: "drop", unrecorded: "drop", reconnected: "drop", stalled: "drop",
 };
 

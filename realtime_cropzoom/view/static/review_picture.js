@@ -3,6 +3,7 @@
 
 import { fitCanvas, setText } from "./dom.js";
 import { drawOverlay, fitFrame } from "./overlay.js";
+import { animalColour } from "./scales.js";
 import { timeText } from "./review_times.js";
 
 const TRAIL_S = 2;
@@ -59,7 +60,11 @@ export class PictureView {
     if (shown.picture.image) ctx.drawImage(shown.picture.image, view.left, view.top, view.width, view.height);
     const facts = this._data.facts;
     drawOverlay(ctx, view, {
-      animals: [{ pose: shown.row.pose, trail: this._data.before(shown.frame, Math.round(TRAIL_S * this._data.fps)) }],
+      animals: [{
+        pose: shown.row.pose,
+        trail: this._data.before(shown.frame, Math.round(TRAIL_S * this._data.fps)),
+        ...markOf(facts.animal, shown.row.pose),
+      }],
       bones: bonesOf(facts),
       names: facts.keypoint_names,
       zones: this._zones(shown.frame),
@@ -103,6 +108,11 @@ export class PictureView {
     const { facts } = this._data;
     return [facts.name, `frame ${frame}`, timeText(row.seconds), row.state, facts.run ? `run ${facts.run}` : ""].filter(Boolean).join("   ·   ");
   }
+}
+
+/** Number and colour of one of several animals; nothing of one that is alone. @param {number|null} animal @param {import("./types.js").Pose} pose */
+function markOf(animal, pose) {
+  return animal ? { label: pose.uncertain ? `${animal} uncertain` : String(animal), colour: animalColour(animal - 1) } : {};
 }
 
 /** The skeleton as indices of keypoints. @param {any} facts @returns {[number, number][]} */

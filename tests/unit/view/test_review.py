@@ -19,6 +19,7 @@ import pytest
 from support.films import Footage
 from support.pipelines import Film, make_settings, run_to_end, wait_for
 from support.sessions import write_poses
+from support.several import animals_session
 
 from realtime_cropzoom.errors import DataError
 from realtime_cropzoom.offline.provenance import input_entry, write_origin
@@ -468,3 +469,33 @@ def test_a_library_that_breaks_costs_the_pictures_alone(recorded: Path, monkeypa
         assert site.video()["title"] == "RuntimeError: no idea what this is"
         assert site.get("/api/session/frame/3.jpg")[0] == 404
         assert site.json("/api/session")["count"] == FRAMES
+
+
+def test_the_review_of_one_of_several_animals_says_where_it_may_be_another_one(tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="assignment needs scipy, of the extra animals")
+    folder = animals_session(tmp_path)
+    review = Review(folder / "arena_animal2.csv")
+    try:
+        assert review.facts()["animal"] == 2
+        uncertain = review.session.tables.uncertain
+        stretches = [event for event in review.events.events if event.kind == "uncertain"]
+        assert stretches
+        shown = np.zeros(len(uncertain), bool)
+        for event in stretches:
+            shown[event.frame : (event.frame if event.last is None else event.last) + 1] = True
+        np.testing.assert_array_equal(shown, uncertain)
+        rows = review.session.rows(0, 100)["rows"]
+        assert [row[9] for row in rows] == uncertain.tolist()
+        assert {row[8] for row in rows} == {1}
+        assert rows[-1][10] >= 1, "meetings"
+    finally:
+        review.close()
+
+
+def test_the_rows_of_an_animal_that_is_alone_are_as_before(recorded: Path) -> None:
+    review = Review(recorded)
+    try:
+        assert review.facts()["animal"] is None
+        assert {len(row) for row in review.session.rows(0, 10)["rows"]} == {8}
+    finally:
+        review.close()
