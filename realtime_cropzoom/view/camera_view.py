@@ -10,13 +10,11 @@ from collections.abc import Iterable, Sequence
 from realtime_cropzoom.messaging.message import (
     Animal,
     AnimalsMessage,
-    BoxField,
     EndMessage,
     FrameMessage,
     HelloMessage,
     PoseMessage,
     StatusMessage,
-    TimeField,
 )
 from realtime_cropzoom.view import protocol
 from realtime_cropzoom.view.protocol import (
@@ -200,11 +198,12 @@ class CameraView:
         if rows[0].latency_ms is not None:
             self.latencies.add(rows[0].latency_ms, at_ns)
         for row in rows:
+            view = self.views[_place(row)]
             self.map.add(row)
-            self.views[_place(row)].newest = row
-            self.views[_place(row)].remember(row, _MAX_POINTS // len(self.views))
+            view.newest = row
+            view.remember(row, _MAX_POINTS // len(self.views))
         self._new += rows
-        self.state = best_state(view.state for view in self.views)
+        self.state = best_state(view.state for view in self.views) if self.subjects else rows[0].state
 
     def _rows(self, message: FrameMessage, latency_ms: float) -> list[PoseRow]:
         """Return a row for each animal of a message; none if it is about an animal that the run has not named."""
@@ -356,22 +355,14 @@ def _values(message: FrameMessage, pose: PoseMessage | Animal, latency_ms: float
     points = [_point(values) for values in pose.keypoints.values()]
     return (
         message.frame,
-        _captured_unix_ms(time),
+        round((time.captured_ns + time.unix_offset_ns) / 1e6, 2),
         pose.state,
         None if box is None else (round(box.x, 2), round(box.y, 2), box.w, box.h),
-        _age_of(box),
+        None if box is None or not math.isfinite(box.age_ms) else round(box.age_ms, 2),
         points if any(points) else [],
         round(latency_ms, 3) if math.isfinite(latency_ms) else None,
         pose.plausible,
     )
-
-
-def _captured_unix_ms(time: TimeField) -> float:
-    return round((time.captured_ns + time.unix_offset_ns) / 1e6, 2)
-
-
-def _age_of(box: BoxField | None) -> float | None:
-    return None if box is None or not math.isfinite(box.age_ms) else round(box.age_ms, 2)
 
 
 def _point(values: tuple[float | None, float | None, float | None]) -> Xyp:
