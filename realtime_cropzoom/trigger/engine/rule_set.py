@@ -91,6 +91,7 @@ class RuleSet:
         demands, animal = self._demands(rule), self._rules.animal_of(name)
         if isinstance(animal, Quantifier):
             several = WatchSeveral(animal, demands)
+            Compiler(self._rules, self._arena).condition(rule.when, demands)  # a mistake shows before animals come
             self._watch_all(name, several)
             return several
         if animal is None:

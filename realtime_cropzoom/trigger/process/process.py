@@ -35,6 +35,7 @@ from realtime_cropzoom.control.server import ControlServer
 from realtime_cropzoom.errors import ConfigError, StageError
 from realtime_cropzoom.messaging.limits import check_open_files
 from realtime_cropzoom.messaging.message import (
+    AnimalsMessage,
     EndMessage,
     EventMessage,
     FrameMessage,
@@ -520,6 +521,8 @@ class TriggerProcess:
             rules.check_stream(hello.keypoint_names, hello.fps, hello.regions, hello.animals)
         elif isinstance(self.last, PoseMessage):
             rules.check_stream(list(self.last.keypoints), None)
+        elif isinstance(self.last, AnimalsMessage) and self.last.animals:
+            rules.check_stream(list(self.last.animals[0].keypoints), None, (), len(self.last.animals))
         RuleSet(rules, self._seed, self._calibration)  # what can be built here can be built in the rule loop
 
     def state(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pose_streams import Bench, animal, animals, one_rule, order, rules, verdicts
 
+from realtime_cropzoom.trigger.engine.engine import Engine
 from realtime_cropzoom.trigger.engine.events import AnimalPose, Decision, NewRules, Verdict
 from realtime_cropzoom.trigger.engine.factory import build_smoother
 
@@ -304,6 +305,12 @@ def test_a_distance_needs_another_animal() -> None:
     arena = Arena(one_rule(NEAR, animal=1))
     arena.show(body(1, 100, 60), lost(2))
     assert said(arena.decisions, "refused") == [(0, "animal1", "animal2 is not known (state lost)")]
+
+
+def test_a_rule_that_cannot_be_built_is_refused_before_animals_come() -> None:
+    built = one_rule("{distance_between_animals_cm: [snout, snout], below: 9}", animal="any", calibration="arena.yaml")
+    with pytest.raises(ValueError, match="rules in cm, but no calibration was given"):
+        Engine(built, 1)
 
 
 @pytest.mark.parametrize(
