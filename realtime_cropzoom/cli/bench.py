@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_cropzoom.cli import terminal
 from realtime_cropzoom.cli.common import add_overwrite, add_settings, check_free, settings_given
 from realtime_cropzoom.cli.values import a_path, frame_rate, number
-from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError
+from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, error_text
 from realtime_cropzoom.runtime.signals import signals_held_back, stop_on_signals
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def _check_json(path: Path | None, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"--json: {path.parent} is no folder, expected one that exists. Make it, or give another")
     check_free(path, overwrite=overwrite, flag="--json")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--json: cannot write into {path.parent}: {error_text(error)}. Give another file") from None
 
 
 def _show(result: Result) -> None:
@@ -102,5 +108,5 @@ def _write(path: Path, result: Result) -> None:
     from realtime_cropzoom.bench.table import to_dict
     from realtime_cropzoom.files.atomic import to_json, write_whole
 
-    write_whole(path, to_json(to_dict(result)))
+    write_whole(path, to_json(to_dict(result)), "; give another file with --json")
     terminal.say(f"all figures: {path}")

@@ -154,6 +154,14 @@ def test_bad_input_is_one_line_before_anything_is_measured(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which nobody can write, not even root")
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["bench", "--json", "/proc/bench.json"]) == 2
+    assert capsys.readouterr().err.startswith("cropzoom: --json: cannot write into /proc: ")
+
+
 def test_an_existing_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench.json"
     out.write_text("mine")
