@@ -128,6 +128,7 @@ def quality_lines(
     skipped: bool = False,
     of: InputKind = InputKind.VIDEO,
     boxes_as_trained: bool = False,
+    animals: int = 1,
 ) -> list[str]:
     """Return the report of a summary: its numbers, and a warning if the poses do not look like an animal.
 
@@ -137,6 +138,7 @@ def quality_lines(
         skipped: Whether many frames were skipped. Then the warning does not blame the models.
         of: The input of the poses.
         boxes_as_trained: Whether the boxes have the size of the training. Then the advice does not doubt it.
+        animals: Number of animals of the run: each counts its frames.
 
     Returns:
         One line per statement; empty without frames.
@@ -145,7 +147,8 @@ def quality_lines(
         return []
     share = summary["found"]
     frames = "processed frames" if of is InputKind.VIDEO else "images"
-    lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}"] if share else []
+    together = f", those of {animals} animals added up" if animals > 1 else ""
+    lines = [f"animal found in {percent(share)} of {summary['frames']} {frames}{together}"] if share else []
     if summary["poses"]:
         likely = {name: value for name, value in summary["likelihood"].items() if value is not None}
         each = ", ".join(f"{quoted(name)} {value:.2f}" for name, value in likely.items())

@@ -128,6 +128,7 @@ def report(summary: dict[str, Any], received: dict[str, Any] | None = None, colu
             shipped=uses_shipped_models(summary["models"]),
             skipped=skipped,
             boxes_as_trained=summary["boxes_as_trained"],
+            animals=max(1, len(summary.get("regions") or ())),
         )
     if summary.get("regions"):
         lines.append(_region_line(summary["regions"]))

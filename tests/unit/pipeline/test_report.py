@@ -51,6 +51,7 @@ def test_several_animals_are_reported_by_animal_and_a_look_for_all_is_one(tmp_pa
     assert summary["counts"]["processed"] == summary["detector"]["detections"] == 6
     said = report(summary)
     assert "the detector looked for an animal 6 times, and found it 6 times" in said
+    assert "animal found in 100 % of 12 processed frames, those of 2 animals added up" in said
     assert "by animal: animal1 100 %, animal2 100 %" in said
 
 
