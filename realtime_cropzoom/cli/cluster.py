@@ -112,7 +112,7 @@ def run_on_cluster(arguments: argparse.Namespace, settings: Settings, sources: S
     if synthetic := next((source for source in sources if source.startswith("synthetic:")), None):
         raise ConfigError(f"--cluster: got {synthetic}, expected recordings, which are files")
     check_can_submit(arguments.cluster, Inputs([Path(source) for source in sources], out, settings))
-    _check_models(settings, resume=arguments.resume)
+    _check_models(settings, resume=arguments.resume, is_here=arguments.cluster == "local")
     with signals_held_back():  # else Ctrl-C could leave a job of which nobody knows
         folder, job = submit(*_make_job(arguments, settings, sources, out))
     _say_begin(folder, job)
@@ -144,15 +144,23 @@ def _say_why_waiting(reasons: Collection[str]) -> None:
         say(f"SLURM says why tasks wait: {', '.join(sorted(reasons))}. The page 'man squeue' explains it")
 
 
-def _check_models(settings: Settings, *, resume: bool) -> None:
-    """Prepare a pipeline once, so that bad settings are refused now and not in each task. A login node has no GPU."""
+def _check_models(settings: Settings, *, resume: bool, is_here: bool) -> None:
+    """Prepare a pipeline once, so that bad settings are refused now and not in each task.
+
+    Args:
+        settings: Settings of each task.
+        resume: Whether the tasks continue earlier ones.
+        is_here: Whether they run on this machine. A login node of a cluster may have no GPU.
+    """
     from realtime_cropzoom.offline.command import OfflineCommand, OfflineOptions
     from realtime_cropzoom.offline.inference_pool import worker_pool
     from realtime_cropzoom.offline.pipeline import OfflinePipeline
     from realtime_cropzoom.pipeline.startup import load_models
 
-    if settings.provider in ("auto", "cpu"):
-        settings, models = load_models(settings.model_copy(update={"provider": "cpu"}), threads=1)
+    is_quick = settings.provider in ("auto", "cpu")
+    if is_here or is_quick:
+        settings = settings.model_copy(update={"provider": "cpu"}) if is_quick else settings
+        settings, models = load_models(settings, threads=1)
         with worker_pool(1) as pool:
             OfflinePipeline(settings, models, OfflineCommand(pool, 1, OfflineOptions(resume=resume), say, say))
 

@@ -326,6 +326,7 @@ def test_settings_of_the_environment_count_once(desk: Desk, monkeypatch: pytest.
         (["--time", "soon"], "--time: got 'soon', expected a time such as 2h, 90min"),
         (["--time", "90"], "--time: got '90', expected a time such as 2h, 90min"),
         (["--gpus", 1], "--gpus: got it with --cluster local, which takes this machine as it is. Leave it out"),
+        (["--provider", "tensorrt"], "provider tensorrt was asked for, but"),
         (["--partition", "long"], "--partition: got it with --cluster local"),
         (["--partition", "a\n#SBATCH -x"], "--partition: got 'a\\n#SBATCH -x', expected a name without spaces"),
         (["--account", "my lab"], "--account: got 'my lab', expected a name without spaces"),
