@@ -118,6 +118,7 @@ def _run(argv: Sequence[str] | None) -> int:
             raise_limit()
             check_open_files(NEEDED_BY_ANY)
             _check_thread_counts()
+            _check_folder()
             with flags_of_command(arguments.parser.flags):
                 code: int = arguments.command(arguments)
             if argv is None and code > 128:
@@ -154,6 +155,14 @@ def _check_thread_counts() -> None:
                 f"the environment variable {name} is {shorten(given)}, expected a number of threads such as 4. "
                 f"Remove it with: unset {name}"
             )
+
+
+def _check_folder() -> None:
+    """Raise ConfigError if the current folder is gone: libraries look for it when they are imported."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the folder in which you are was deleted. Go to one that exists, such as: cd ~") from None
 
 
 def _hyphenated(argv: Sequence[str]) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -197,6 +200,18 @@ def test_each_wrong_setting_has_its_own_line(commands: Commands) -> None:
     assert err.startswith("cropzoom: ")
     for name in ("crop_size", "min_likelihood", "pace"):
         assert sum(name in line for line in err.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no folder that is in use")
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && exec "$2" -m realtime_cropzoom pipeline /nothing.mp4'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(gone), sys.executable], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ("cropzoom: the folder in which you are was deleted. Go to one that exists, such as: cd ~\n")
 
 
 def test_bad_input_to_a_real_process(tmp_path: Path) -> None:
