@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_cropzoom.cli.batch import say
 from realtime_cropzoom.cli.common import say_next
-from realtime_cropzoom.cli.values import a_path, some_text, whole
+from realtime_cropzoom.cli.values import a_name, a_path, some_text, whole
 from realtime_cropzoom.clock import now_s
 from realtime_cropzoom.errors import EXIT_INCOMPLETE, ConfigError, pluralize
 from realtime_cropzoom.runtime.signals import signals_held_back
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--jobs", type=whole(1, _MAX_TASKS, "tasks"), metavar="N", help=most)
     limit = "time limit of each task, such as 2h, 90min or 02:00:00; one that needs longer goes on in a new start"
     group.add_argument("--time", type=_minutes, metavar="SPAN", help=limit)
-    group.add_argument("--partition", type=_a_name, metavar="NAME", help="partition of SLURM")
-    group.add_argument("--account", type=_a_name, metavar="NAME", help="account of SLURM that pays")
+    group.add_argument("--partition", type=a_name, metavar="NAME", help="partition of SLURM")
+    group.add_argument("--account", type=a_name, metavar="NAME", help="account of SLURM that pays")
     group.add_argument("--gpus", type=whole(1, 64, "GPUs"), metavar="N", help="GPUs of each task, with SLURM")
     line = "line of the shell before each task, such as 'module load cuda'; may be given several times"
     group.add_argument("--setup", type=some_text, action="append", metavar="LINE", help=line)
@@ -66,13 +66,6 @@ def _minutes(text: str) -> int:
         return read_span(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _a_name(text: str) -> str:
-    """Return the name of something of SLURM. Such names have no spaces and no line breaks."""
-    if len(some_text(text, "a name").split()) > 1 or text != text.strip():
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name without spaces")
-    return text
 
 
 def check_flags(arguments: argparse.Namespace) -> None:

@@ -66,6 +66,13 @@ def some_text(text: str, what: str = "some text") -> str:
     return text
 
 
+def a_name(text: str) -> str:
+    """Return a name without spaces, as SLURM's partitions and accounts have."""
+    if len(some_text(text, "a name").split()) > 1 or text != text.strip():
+        raise BadValue(f"got {text!r}, expected a name without spaces")
+    return text
+
+
 def number(low: float, high: float, what: str = "a number") -> Callable[[str], float]:
     """Return a function that reads a number from ``low`` to ``high``; ``what`` names the unit in its error."""
 

@@ -19,8 +19,9 @@ from realtime_cropzoom.types import Float64
 pytest.importorskip("scipy", reason="several animals need scipy, of the extra animals")
 pytestmark = pytest.mark.slow
 
-SPEC, FRAMES = "synthetic:arena,animals=2,size=320x240,seconds=10,seed=0", 200
-"""Two mice. They are in different halves at first, meet, and are in the same half later."""
+SPEC, FRAMES = "synthetic:arena,animals=2,size=320x240,seconds=25,seed=0", 620
+"""Two mice. They meet in the first 120 frames, and once more at frame 578: a trigger process that a busy machine lets
+begin late sees that meeting."""
 HALF_PX, NEAR_PX, ERROR_PX = 160, 30, 10
 """Edge of the zone, distance of a contact, and how far a pose may be from the truth."""
 RULES = """\

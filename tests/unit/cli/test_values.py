@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from realtime_cropzoom.cli import main
-from realtime_cropzoom.cli.values import a_path, a_session, frame_rate, names, seconds, some_text, whole
+from realtime_cropzoom.cli.values import a_name, a_path, a_session, frame_rate, names, seconds, some_text, whole
 from realtime_cropzoom.errors import ConfigError
 
 NUMBERS = ["nan", "inf", "1e400", "-1", "1e300", "99999999999999999999", ""]
@@ -50,7 +50,7 @@ def attempts(command: tuple[str, ...]) -> Iterator[list[str]]:
     for action in parser._actions:
         if not callable(action.type):
             continue
-        for value in [""] if action.type in (a_path, a_session, names, some_text) else NUMBERS:
+        for value in [""] if action.type in (a_name, a_path, a_session, names, some_text) else NUMBERS:
             rest = required(parser, action)
             first = [f"{action.option_strings[0]}={value}"] if action.option_strings else [value]
             yield [*command, *first, *rest]
