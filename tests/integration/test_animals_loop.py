@@ -103,7 +103,18 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     )
     wait_for((folder / "log" / "rules_inputs.jsonl").exists, "the trigger process's log")
     run = start_process(
-        *("run", SPEC, "--animals", 2, "--detector", detector, "--crop-size", 120, "--pace", "fast"),
+        *(
+            "run",
+            SPEC,
+            "--animals",
+            2,
+            "--detector",
+            detector,
+            "--crop-size",
+            120,
+            "--speed",
+            0.5,
+        ),  # a subscriber may need two seconds
         *("--frames", FRAMES, "--publish", f"tcp://127.0.0.1:{port}", "--publish-latest", "none"),
         *("--max-age-ms", 600_000, "--control", "none", "--quiet"),
         cwd=folder,
@@ -125,8 +136,7 @@ def truth() -> Float64:
 def test_each_output_was_on_only_when_the_truth_allows_it(loop: Loop, truth: Float64) -> None:
     for output in ("any", "all", "contact"):
         on = loop.on(output)
-        came_late = output == "contact" and loop.frames[0] > 50  # on a busy machine: after they have met
-        assert on or came_late, f"{output} was never on, so that nothing was tried"
+        assert on, f"{output} was never on, so that nothing was tried"
         assert {n for n in on if not allowed(output, truth[n])} == set(), output
 
 
